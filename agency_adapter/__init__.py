@@ -1,0 +1,1 @@
+"""What an agency runs: outbox, inbox, registry, local API and command line."""

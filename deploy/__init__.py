@@ -1,0 +1,1 @@
+"""The command, the demonstration, and what puts Tarasul on a machine."""

@@ -1,0 +1,1 @@
+"""What the central authority runs: bootstrap, directory and topology."""

@@ -1,0 +1,1 @@
+"""Who said it: keys, certificates, signatures and the directory. Pure: no network."""
