@@ -1,0 +1,302 @@
+"""Accepting a letter: the first commit of its life.
+
+    request ── checked (schema, type, directory) ──> one transaction: number, sign, letter, transmissions ──> 202
+
+Everything that can be refused is refused before the transaction, with the reason. After it the letter will end, for
+each recipient, in exactly one terminal outcome.
+
+Invariants: the answer is given after the commit; the same idempotency key with the same content gets the same
+answer, with other content ``idempotency_conflict``; no number is given twice.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from agency_adapter import numbers
+from agency_adapter.directory_cache import DirectoryCache
+from agency_adapter.mark import Mark
+from agency_adapter.numbers import Direction
+from agency_adapter.store.tables import letters, transmissions
+from broker.clock import Clock
+from broker.kill_points import KillPoint, passage
+from broker.names import letter_routing_key
+from broker.outbox import PENDING
+from broker.writer import Writer
+from schemas.delivery import TransmissionState
+from schemas.envelope import Lane, LetterRequest, lane_of
+from schemas.errors import ErrorCode, Refused
+from schemas.identifiers import uuid7
+from schemas.types import check_request, compose_letter
+from trust import ijson
+from trust.token import LIMITS, Signer, TokenType
+
+LARGEST_REQUEST = LIMITS[TokenType.LETTER].payload - 4096
+"""Bytes of a request as JSON: what the adapter adds (numbers, dates, identifiers) always finds room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The answer to an accepted letter.
+
+    Attributes:
+        letter_id: UUIDv7, the letter's identity everywhere.
+        outgoing_no: its registry number.
+        digest: of the signed letter, 64 hex digits.
+        repeated: this answer was given before, to the same idempotency key.
+    """
+
+    letter_id: str
+    outgoing_no: str
+    digest: str
+    repeated: bool = False
+
+
+@dataclass(slots=True)
+class _Pending:
+    request: LetterRequest
+    idempotency_key: str | None
+    request_digest: str
+    letter_id: str
+    issued_at: datetime
+    recipients: Sequence[tuple[str, str]]
+    lane: Lane
+    number: str = ""
+    sequence: int | None = None
+    claims: dict[str, Any] = field(default_factory=dict)
+
+
+class Acceptance:
+    """Takes letters from the API.
+
+    Args:
+        agency: code of the agency whose letters these are.
+        writer: of the store.
+        signer: of the agency's ``seal`` key.
+        directory: as the adapter knows it now.
+        mark: beside the store.
+        clock: for times and identifiers.
+        committed: called after each commit, to wake the relay.
+    """
+
+    def __init__(
+        self,
+        agency: str,
+        writer: Writer,
+        signer: Signer,
+        directory: DirectoryCache,
+        mark: Mark,
+        clock: Clock,
+        committed: Callable[[], None],
+    ) -> None:
+        self._agency = agency
+        self._writer = writer
+        self._signer = signer
+        self._directory = directory
+        self._mark = mark
+        self._clock = clock
+        self._committed = committed
+        self.accepted = 0
+
+    async def accept(self, request: LetterRequest, idempotency_key: str | None = None) -> Accepted:
+        """Accept ``request`` for sending; returns after the commit.
+
+        Raises:
+            Refused: with the code and the place of what is wrong; nothing has been stored then.
+        """
+        check_request(request, self._agency)
+        self._directory.check_sendable(request, self._agency)
+        now = self._clock.now()
+        content = request.model_dump_json().encode()
+        if len(content) > LARGEST_REQUEST:
+            raise Refused(ErrorCode.PAYLOAD_TOO_LARGE, limit=LARGEST_REQUEST, size=len(content))
+        pending = _Pending(
+            request=request,
+            idempotency_key=idempotency_key,
+            request_digest=hashlib.sha256(content).hexdigest(),
+            letter_id=uuid7(self._clock.unix_ms(), secrets.token_bytes(10)),
+            issued_at=request.issued_at or now,
+            recipients=[(recipient.agency, recipient.role.value) for recipient in request.recipients],
+            lane=lane_of(request.type, request.urgency),
+        )
+        accepted = await self._writer.submit(self._commit, pending)
+        if not accepted.repeated:
+            self.accepted += 1
+            passage(KillPoint.LETTER_COMMITTED)
+            self._committed()
+        return accepted
+
+    async def _commit(self, connection: Connection, items: Sequence[_Pending]) -> list[Accepted | Refused]:
+        results: dict[int, Accepted | Refused] = {}
+        leaders: dict[int, _Pending] = {}
+        fresh = self._answer_known(connection, items, results, leaders)
+        self._number(connection, fresh, results)
+        fresh = [pending for pending in fresh if id(pending) not in results]
+        if fresh:
+            payloads = [self._compose(pending) for pending in fresh]
+            signed = await self._signer.sign(TokenType.LETTER, payloads, int(self._clock.unix()))
+            self._insert(connection, [(p, t.text, t.digest) for p, t in zip(fresh, signed, strict=True)])
+            for pending, token in zip(fresh, signed, strict=True):
+                results[id(pending)] = Accepted(pending.letter_id, pending.number, token.digest)
+        for pending in items:
+            if (leader := leaders.get(id(pending))) is not None:
+                results[id(pending)] = _repeated(results[id(leader)])
+        return [results[id(pending)] for pending in items]
+
+    def _answer_known(
+        self,
+        connection: Connection,
+        items: Sequence[_Pending],
+        results: dict[int, Accepted | Refused],
+        leaders: dict[int, _Pending],
+    ) -> list[_Pending]:
+        """Answer repeated idempotency keys; returns what is really new.
+
+        A key that stands twice in the group gets its answer from the first (``leaders``).
+        """
+        keys = [pending.idempotency_key for pending in items if pending.idempotency_key is not None]
+        known: dict[str, tuple[str, Accepted]] = {}
+        if keys:
+            rows = connection.execute(
+                select(
+                    letters.c.idempotency_key,
+                    letters.c.request_digest,
+                    letters.c.letter_id,
+                    letters.c.outgoing_no,
+                    letters.c.digest,
+                ).where(letters.c.idempotency_key.in_(keys))
+            )
+            known = {row[0]: (row[1], Accepted(row[2], row[3], row[4], repeated=True)) for row in rows}
+        fresh: list[_Pending] = []
+        in_this_group: dict[str, _Pending] = {}
+        for pending in items:
+            key = pending.idempotency_key
+            if key is None:
+                fresh.append(pending)
+            elif key in known:
+                request_digest, accepted = known[key]
+                same = request_digest == pending.request_digest
+                results[id(pending)] = accepted if same else Refused(ErrorCode.IDEMPOTENCY_CONFLICT)
+            elif key in in_this_group:
+                if in_this_group[key].request_digest == pending.request_digest:
+                    leaders[id(pending)] = in_this_group[key]
+                else:
+                    results[id(pending)] = Refused(ErrorCode.IDEMPOTENCY_CONFLICT)
+            else:
+                in_this_group[key] = pending
+                fresh.append(pending)
+        return fresh
+
+    def _number(
+        self, connection: Connection, fresh: Sequence[_Pending], results: dict[int, Accepted | Refused]
+    ) -> None:
+        wanting: dict[int, list[_Pending]] = {}
+        own: set[tuple[int, str]] = set()
+        for pending in fresh:
+            year = numbers.year_of(pending.issued_at)
+            number = pending.request.outgoing_no
+            if number is None:
+                wanting.setdefault(year, []).append(pending)
+            elif (year, number) in own or _number_taken(connection, year, number):
+                results[id(pending)] = Refused(
+                    ErrorCode.OUTGOING_NUMBER_TAKEN, pointer="/outgoing_no", number=number, year=year
+                )
+            else:
+                own.add((year, number))
+                pending.number = number
+        for year, group in wanting.items():
+            left = list(group)
+            while left:
+                series = numbers.take(connection, Direction.OUTGOING, year, len(left))
+                self._mark.reserve(Direction.OUTGOING, year, series[-1])
+                by_number = {
+                    numbers.written(self._agency, Direction.OUTGOING, year, sequence): sequence
+                    for sequence in series
+                }
+                # Numbers that the agency's own system used first are passed over; usually there are none.
+                used = set(
+                    connection.execute(
+                        select(letters.c.outgoing_no).where(
+                            letters.c.year == year, letters.c.outgoing_no.in_(list(by_number))
+                        )
+                    ).scalars()
+                )
+                for number, sequence in by_number.items():
+                    if number not in used and (year, number) not in own:
+                        pending = left.pop(0)
+                        pending.number, pending.sequence = number, sequence
+
+    def _compose(self, pending: _Pending) -> bytes:
+        pending.claims = compose_letter(
+            pending.request,
+            letter_id=pending.letter_id,
+            outgoing_no=pending.number,
+            sender_agency=self._agency,
+            issued_at=pending.issued_at,
+            thread_id=pending.request.thread_id or pending.letter_id,
+        )
+        return ijson.dump(pending.claims)
+
+    def _insert(self, connection: Connection, signed: Sequence[tuple[_Pending, bytes, str]]) -> None:
+        now = self._clock.unix_ms()
+        last = connection.execute(select(letters.c.seq).order_by(letters.c.seq.desc()).limit(1)).scalar() or 0
+        rows, consignments = [], []
+        for seq, (pending, token, digest) in enumerate(signed, last + 1):
+            claims = pending.claims
+            expires_at = int(datetime.fromisoformat(claims["expires_at"]).timestamp() * 1000)
+            rows.append(
+                {
+                    "seq": seq,
+                    "letter_id": pending.letter_id,
+                    "type": claims["type"],
+                    "subject": claims["content"]["subject"],
+                    "year": numbers.year_of(pending.issued_at),
+                    "outgoing_no": pending.number,
+                    "outgoing_sequence": pending.sequence,
+                    "thread_id": claims["thread_id"],
+                    "urgency": claims["urgency"],
+                    "secrecy": claims["secrecy"],
+                    "issued_at": int(pending.issued_at.timestamp() * 1000),
+                    "accepted_at": now,
+                    "expires_at": expires_at,
+                    "digest": digest,
+                    "idempotency_key": pending.idempotency_key,
+                    "request_digest": pending.request_digest,
+                    "epoch": self._mark.epoch,
+                    "letter_jws": token,
+                }
+            )
+            consignments += [
+                {
+                    "letter_seq": seq,
+                    "recipient": recipient,
+                    "role": role,
+                    "digest": digest,
+                    "state": TransmissionState.ACCEPTED.value,
+                    "expires_at": expires_at,
+                    "lane": letter_routing_key(recipient, pending.lane),
+                    "relay_state": PENDING,
+                    "due_at": now,
+                }
+                for recipient, role in pending.recipients
+            ]
+        connection.execute(insert(letters), rows)
+        connection.execute(insert(transmissions), consignments)
+
+
+def _repeated(answer: Accepted | Refused) -> Accepted | Refused:
+    return replace(answer, repeated=True) if isinstance(answer, Accepted) else answer
+
+
+def _number_taken(connection: Connection, year: int, number: str) -> bool:
+    return (
+        connection.execute(
+            select(letters.c.seq).where(letters.c.year == year, letters.c.outgoing_no == number)
+        ).scalar()
+        is not None
+    )

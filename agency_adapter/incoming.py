@@ -1,0 +1,253 @@
+"""Letters coming in: judge, commit with the receipts, acknowledge, answer.
+
+One batch is one transaction: inbox rows, quarantine rows and the signed receipts for all of them. Only when that is
+on the disk is the batch acknowledged, with one ack; only then do the receipts leave.
+
+Whether a letter is new is decided inside the transaction, in this order:
+
+* its digest has been answered before: a duplicate. The stored receipt is sent again (at most once a minute);
+* its (sender, id) is in the inbox with another digest: ``id_reused``, for the new digest alone;
+* it is deliverable: into the inbox, *delivered*;
+* it is not: into the quarantine, *not delivered* with its reason.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy import Connection, insert, select, tuple_, update
+
+from agency_adapter.directory_cache import DirectoryCache
+from agency_adapter.judgement import Deliverable, Incident, Judged, Undeliverable, judge_letter
+from agency_adapter.quarantine import Quarantine, Rejected
+from agency_adapter.receipts import Answer, ReceiptDesk
+from agency_adapter.store.tables import inbox, receipts_issued
+from broker.clock import Clock
+from broker.kill_points import KillPoint, passage
+from broker.session import AfterAck, Delivery
+from broker.writer import Writer
+from schemas.envelope import Lane
+from schemas.reasons import IncidentReason, NonDeliveryReason
+from schemas.receipts import ReceiptEvent
+
+_log = structlog.get_logger("incoming")
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    delivery: Delivery
+    judged: Judged
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many messages ended how, since the start. Counted after the commit: an operation may run twice."""
+
+    delivered: int = 0
+    not_delivered: int = 0
+    duplicates: int = 0
+    incidents: int = 0
+
+    def add(self, other: "Tally") -> None:
+        self.delivered += other.delivered
+        self.not_delivered += other.not_delivered
+        self.duplicates += other.duplicates
+        self.incidents += other.incidents
+
+
+class Incoming:
+    """Handlers for this agency's inbox queues.
+
+    Args:
+        agency: code of this agency.
+        writer: of the store.
+        directory: as the adapter knows it now.
+        desk: signs receipts.
+        quarantine: keeps what is not delivered.
+        clock: for the instant of arrival.
+        wake: wakes the relay.
+    """
+
+    def __init__(
+        self,
+        agency: str,
+        writer: Writer,
+        directory: DirectoryCache,
+        desk: ReceiptDesk,
+        quarantine: Quarantine,
+        clock: Clock,
+        wake: AfterAck,
+    ) -> None:
+        self._agency = agency
+        self._writer = writer
+        self._directory = directory
+        self._desk = desk
+        self._quarantine = quarantine
+        self._clock = clock
+        self._wake = wake
+        self.tally = Tally()
+
+    async def receive(self, lane: Lane, batch: Sequence[Delivery]) -> AfterAck:
+        """Take one batch from the inbox queue of ``lane``; returns after the commit."""
+        passage(KillPoint.RECEIVED_UNVERIFIED)
+        self._directory.require_valid()
+        arrivals = [_Arrival(delivery, self._judge(delivery, lane)) for delivery in batch]
+        passage(KillPoint.VERIFIED_UNCOMMITTED)
+        self.tally.add(await self._writer.submit(self._commit, arrivals))
+        passage(KillPoint.COMMITTED_UNACKED)
+        return self._wake
+
+    def _judge(self, delivery: Delivery, lane: Lane) -> Judged:
+        try:
+            return judge_letter(delivery, self._agency, lane, self._directory.current, self._clock.now())
+        except Exception as error:
+            # Content must never stop the mail. What judges wrongly by raising is kept with all its bytes.
+            _log.exception("judging_failed", queue=delivery.queue, size=len(delivery.body))
+            return Incident(IncidentReason.TOKEN_MALFORMED, f"judging failed: {type(error).__name__}", None)
+
+    async def _commit(self, connection: Connection, groups: Sequence[Sequence[_Arrival]]) -> list[Tally]:
+        arrivals = [arrival for group in groups for arrival in group]
+        answered = self._answered(connection, arrivals)
+        reused = self._ids_in_use(connection, arrivals)
+        answers: list[Answer] = []
+        rejected: list[Rejected] = []
+        rows: list[dict[str, object]] = []
+        repeated: list[str] = []
+        tally = Tally()
+        now = self._clock.unix_ms()
+        for arrival in arrivals:
+            judged = arrival.judged
+            if isinstance(judged, Incident):
+                tally.incidents += 1
+                rejected.append(_incident(arrival.delivery, judged))
+                continue
+            if judged.digest in answered:
+                tally.duplicates += 1
+                repeated.append(judged.digest)
+                continue
+            answered.add(judged.digest)
+            if isinstance(judged, Deliverable) and reused.get(key := (judged.sender, judged.letter.id)):
+                judged = Undeliverable(
+                    NonDeliveryReason.ID_REUSED,
+                    f"id stands for {reused[key]}",
+                    judged.sender,
+                    judged.digest,
+                    judged.letter.id,
+                    judged.letter.thread_id,
+                )
+            if isinstance(judged, Deliverable):
+                tally.delivered += 1
+                reused[judged.sender, judged.letter.id] = judged.digest
+                rows.append(_inbox_row(judged, arrival.delivery.body, now))
+                answers.append(
+                    Answer(
+                        ReceiptEvent.DELIVERED,
+                        judged.sender,
+                        judged.letter.id,
+                        judged.letter.thread_id,
+                        judged.digest,
+                        {},
+                    )
+                )
+            else:
+                tally.not_delivered += 1
+                rejected.append(_undelivered(arrival.delivery, judged))
+                answers.append(
+                    Answer(
+                        ReceiptEvent.NOT_DELIVERED,
+                        judged.sender,
+                        judged.letter_id,
+                        judged.thread_id,
+                        judged.digest,
+                        {"reason": judged.reason.value},
+                    )
+                )
+        if rows:
+            connection.execute(insert(inbox), rows)
+        if repeated:
+            self._desk.repeat(connection, repeated)
+            connection.execute(
+                update(inbox).where(inbox.c.digest.in_(repeated)).values(copies=inbox.c.copies + 1)
+            )
+        await self._desk.issue(connection, answers)
+        await self._quarantine.keep(connection, rejected)
+        return [tally, *(Tally() for _ in groups[1:])]
+
+    @staticmethod
+    def _answered(connection: Connection, arrivals: Sequence[_Arrival]) -> set[str]:
+        digests = [a.judged.digest for a in arrivals if not isinstance(a.judged, Incident)]
+        if not digests:
+            return set()
+        return set(
+            connection.execute(
+                select(receipts_issued.c.digest).where(
+                    receipts_issued.c.digest.in_(digests),
+                    receipts_issued.c.event.in_(
+                        (ReceiptEvent.DELIVERED.value, ReceiptEvent.NOT_DELIVERED.value)
+                    ),
+                )
+            ).scalars()
+        )
+
+    @staticmethod
+    def _ids_in_use(connection: Connection, arrivals: Sequence[_Arrival]) -> dict[tuple[str, str], str]:
+        keys = [(a.judged.sender, a.judged.letter.id) for a in arrivals if isinstance(a.judged, Deliverable)]
+        if not keys:
+            return {}
+        rows = connection.execute(
+            select(inbox.c.sender, inbox.c.letter_id, inbox.c.digest).where(
+                tuple_(inbox.c.sender, inbox.c.letter_id).in_(keys)
+            )
+        )
+        return {(sender, letter_id): digest for sender, letter_id, digest in rows}
+
+
+def _inbox_row(judged: Deliverable, body: bytes, now: int) -> dict[str, object]:
+    letter = judged.letter
+    return {
+        "sender": judged.sender,
+        "letter_id": letter.id,
+        "digest": judged.digest,
+        "type": letter.type,
+        "subject": letter.content.subject if letter.content is not None else "",
+        "outgoing_no": letter.outgoing_no,
+        "thread_id": letter.thread_id,
+        "role": judged.role,
+        "lane": judged.lane.value,
+        "urgency": letter.urgency.value,
+        "secrecy": letter.secrecy.value,
+        "issued_at": int(letter.issued_at_instant.timestamp() * 1000),
+        "received_at": now,
+        "state": "received",
+        "letter_jws": body,
+    }
+
+
+def _incident(delivery: Delivery, incident: Incident) -> Rejected:
+    return Rejected(
+        delivery,
+        delivery.body,
+        incident.reason.value,
+        incident.explanation,
+        "inbox",
+        authentic=False,
+        publisher=incident.publisher,
+        claimed_sender=incident.claimed_sender,
+        digest=incident.digest or hashlib.sha256(delivery.body).hexdigest(),
+    )
+
+
+def _undelivered(delivery: Delivery, judged: Undeliverable) -> Rejected:
+    return Rejected(
+        delivery,
+        delivery.body,
+        judged.reason.value,
+        judged.explanation,
+        "inbox",
+        authentic=True,
+        publisher=judged.sender,
+        claimed_sender=judged.sender,
+        digest=judged.digest,
+        letter_id=judged.letter_id,
+    )

@@ -1,0 +1,99 @@
+"""A mark beside the store, by which a store restored from an old copy is recognised.
+
+Whoever restores yesterday's copy of a store and lets it number letters again gives two letters one number. So the
+adapter keeps, in a small file *outside* the store, how far the store had come (``letters``, ``arrivals``: highest
+row of either table) and up to which number each year's series is reserved. Numbers are reserved in blocks, flushed
+to the disk before the first of a block is used; the counts follow within a second.
+
+At the start a store that is behind its mark has been restored: it gets a new *epoch*, and its numbers go on above
+the reserved block. The numbers in between are a gap, which is listed.
+
+Not recognised: a copy made less than a second before a crash and restored after it, or a copy that brings its own
+mark along. `docs/limits.md` says so.
+"""
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from schemas.errors import ErrorCode, Refused
+
+BLOCK = 256
+"""Numbers reserved at once: one flush for so many letters."""
+
+
+@dataclass(slots=True)
+class Mark:
+    """The mark of one store. Not thread-safe: the adapter's loop owns it."""
+
+    path: Path
+    store_id: str
+    epoch: int = 1
+    letters: int = 0
+    arrivals: int = 0
+    reserved: dict[str, int] = field(default_factory=dict)
+    _saved: str = ""
+
+    @classmethod
+    def read(cls, path: Path, store_id: str) -> "Mark | None":
+        """The mark at ``path``, or None if there is none.
+
+        Raises:
+            Refused: ``mark_invalid`` if it cannot be read, or belongs to another store: an operator must look.
+        """
+        if not path.exists():
+            return None
+        try:
+            values = json.loads(path.read_text("utf-8"))
+            mark = cls(
+                path,
+                str(values["store_id"]),
+                int(values["epoch"]),
+                int(values["letters"]),
+                int(values["arrivals"]),
+                {str(year): int(number) for year, number in values["reserved"].items()},
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Refused(ErrorCode.MARK_INVALID, path=str(path)) from error
+        if mark.store_id != store_id:
+            raise Refused(ErrorCode.MARK_INVALID, path=str(path))
+        return mark
+
+    def reserve(self, direction: str, year: int, number: int) -> None:
+        """Make sure that ``number`` of ``year`` is covered by the mark on the disk before it is used."""
+        key = f"{direction}:{year}"
+        if number > self.reserved.get(key, 0):
+            self.reserved[key] = number + BLOCK
+            self.save(flush=True)
+
+    def reserved_up_to(self, direction: str, year: int) -> int:
+        return self.reserved.get(f"{direction}:{year}", 0)
+
+    def save(self, *, flush: bool) -> None:
+        """Replace the file; with ``flush``, not before it is on the disk."""
+        content = json.dumps(
+            {
+                "store_id": self.store_id,
+                "epoch": self.epoch,
+                "letters": self.letters,
+                "arrivals": self.arrivals,
+                "reserved": self.reserved,
+            }
+        )
+        if content == self._saved:
+            return
+        fresh = self.path.with_suffix(".mark-new")
+        with os.fdopen(os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
+            file.write(content)
+            file.flush()
+            if flush:
+                os.fsync(file.fileno())
+        fresh.replace(self.path)
+        if flush:
+            folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        self._saved = content

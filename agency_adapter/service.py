@@ -1,0 +1,330 @@
+"""One adapter put together, and its life: start, work, drain, stop.
+
+The order matters. Start: store and recovery first, then the relay and the session, the API last. Stop: the API
+first (nothing new is accepted), then the session drains (the batch in hand is committed and acknowledged), then the
+relay, then the store. A kill at any instant is the same as a stop without the courtesies.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+from sqlalchemy import Connection
+
+from agency_adapter import logs
+from agency_adapter.acceptance import Acceptance
+from agency_adapter.correspondence import Correspondence
+from agency_adapter.directory_cache import DirectoryCache
+from agency_adapter.incoming import Incoming
+from agency_adapter.metrics import Metrics
+from agency_adapter.notices import Notices
+from agency_adapter.orders import Orders
+from agency_adapter.quarantine import DeadLetterOutbox, Quarantine
+from agency_adapter.readiness import Check, Readiness
+from agency_adapter.receipts import ReceiptDesk, ReceiptOutbox
+from agency_adapter.registry import Registry
+from agency_adapter.settings import Settings, read_settings
+from agency_adapter.store.opening import Store, open_agency_store, progress, set_value, value
+from agency_adapter.transmissions import TransmissionOutbox, repeat_due
+from broker import outbox
+from broker.clock import Clock
+from broker.names import from_exchange, inbox_queue, notices_queue, orders_queue
+from broker.relay import Relay
+from broker.session import Handler, Session, SessionState
+from broker.writer import Writer
+from schemas.envelope import Lane
+from schemas.errors import ErrorCode, Refused
+from trust.certificates import read_certificate
+from trust.keys import FileKey
+from trust.token import Signer
+
+SWEEP_SECONDS = 1.0
+LEAST_FREE_BYTES = 64 * 1024 * 1024
+"""Below this much free disk the adapter stops accepting, so that what it owes (receipts) still finds room."""
+
+_log = structlog.get_logger("adapter")
+
+
+class Adapter:
+    """One agency's adapter, without its HTTP server.
+
+    Args:
+        settings: see :mod:`agency_adapter.settings`.
+        clock: the process's one clock.
+
+    Raises:
+        Refused: when the store, a key, a certificate or the directory cannot be used.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.settings = settings
+        self.clock = clock
+        agency = settings.agency
+        self.store: Store = open_agency_store(settings.path(settings.store), agency)
+        try:
+            self._put_together(agency)
+        except BaseException:
+            self.store.close()
+            raise
+
+    def _put_together(self, agency: str) -> None:
+        settings, clock = self.settings, self.clock
+        keys = settings.path(settings.keys.directory)
+        self.key = FileKey(keys / "seal.key", keys / "seal.pem")
+        self._transport_certificate = read_certificate(keys / "transport.pem")
+        anchor = read_certificate(settings.path(settings.trust.root))
+        with self.store.readings.connect() as connection:
+            newest = value(connection, "directory_version")
+        self.directory = DirectoryCache(
+            settings.path(settings.trust.directory_file), [anchor], clock, int(newest) if newest else None
+        )
+        signer = Signer(self.key)
+        self.writer = Writer(self.store.engine)
+        desk = ReceiptDesk(agency, signer, clock)
+        self.quarantine = Quarantine(agency, signer, clock)
+        self.incoming = Incoming(
+            agency, self.writer, self.directory, desk, self.quarantine, clock, lambda: self.relay.wake()
+        )
+        self.notices = Notices(
+            agency, self.writer, self.directory, self.quarantine, clock, lambda: self.relay.wake()
+        )
+        self.orders = Orders(self.writer, self.quarantine, lambda: self.relay.wake())
+        handlers: dict[str, Handler] = {
+            inbox_queue(agency, Lane.URGENT): lambda batch: self.incoming.receive(Lane.URGENT, batch),
+            inbox_queue(agency, Lane.ROUTINE): lambda batch: self.incoming.receive(Lane.ROUTINE, batch),
+            notices_queue(agency): self.notices.receive,
+            orders_queue(agency): self.orders.receive,
+        }
+        self.session = Session(settings.address(), from_exchange(agency), handlers, f"adapter {agency}")
+        self.relay = Relay(
+            self.session,
+            self.writer,
+            self.store.readings,
+            (ReceiptOutbox(), TransmissionOutbox(), DeadLetterOutbox()),
+            clock,
+        )
+        self.acceptance = Acceptance(
+            agency, self.writer, signer, self.directory, self.store.mark, clock, self.relay.wake
+        )
+        registry = Registry(agency, self.writer, desk, self.store.mark, clock, self.relay.wake)
+        self.correspondence = Correspondence(
+            agency, self.store.readings, self.acceptance, registry, self.directory, self.relay, clock
+        )
+        self.metrics = Metrics(
+            agency, self.store.readings, clock, self._live, lambda: self.session.state, self._certificate_days
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Recover what the last process left, then begin to work."""
+        self.writer.start()
+        released = await self.writer.submit(self._recover, self.directory.current.version)
+        _log.info(
+            "adapter_started",
+            epoch=self.store.mark.epoch,
+            restored=self.store.restored,
+            released=released,
+            directory=self.directory.current.version,
+        )
+        self.session.start()
+        self.relay.start()
+        loop = asyncio.get_running_loop()
+        self._tasks = [
+            loop.create_task(self._sweep(), name="sweep"),
+            loop.create_task(self.metrics.watch_loop(), name="loop lag"),
+        ]
+
+    async def stop(self) -> None:
+        """Drain and stop; see the module's docstring."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.session.stop()
+        await self.relay.stop()
+        await self.writer.close()
+        self._note_progress()
+        self.store.close()
+        _log.info("adapter_stopped")
+
+    def readiness(self) -> Readiness:
+        """What is there and what is missing."""
+        return Readiness((self._check_store(), self._check_broker(), self._check_directory(), self._check_keys()))
+
+    def _check_store(self) -> Check:
+        free = shutil.disk_usage(self.settings.path(self.settings.store).parent).free
+        if free < LEAST_FREE_BYTES:
+            return Check("store", ok=False, code=ErrorCode.STORAGE_FULL, detail=f"{free} bytes free")
+        if self.store.restored:
+            return Check("store", ok=True, detail=f"restored from an older copy; epoch {self.store.mark.epoch}")
+        return Check("store", ok=True)
+
+    def _check_broker(self) -> Check:
+        state = self.session.state
+        if state is SessionState.READY:
+            return Check("broker", ok=True)
+        code = ErrorCode.BROKER_BLOCKED if state is SessionState.BLOCKED else ErrorCode.NOT_CONNECTED
+        return Check("broker", ok=False, code=code, detail=f"{state.value}: {self.session.last_error or 'not yet'}")
+
+    def _check_directory(self) -> Check:
+        if self.directory.problem is not None:
+            return Check("directory", ok=False, code=self.directory.problem.code)
+        state = self.directory.current.state(self.clock.now())
+        return Check(
+            "directory",
+            ok=state != "expired",
+            code=ErrorCode.DIRECTORY_EXPIRED if state == "expired" else None,
+            detail=f"version {self.directory.current.version}, {state}",
+        )
+
+    def _check_keys(self) -> Check:
+        expired = [purpose for purpose, days in self._certificate_days().items() if days <= 0]
+        if expired:
+            return Check("keys", ok=False, code=ErrorCode.KEY_EXPIRED, detail=", ".join(expired))
+        if self.directory.current.key(self.key.kid) is None:
+            return Check("keys", ok=False, code=ErrorCode.KEY_UNKNOWN, detail="our seal key is not in the directory")
+        return Check("keys", ok=True)
+
+    def _certificate_days(self) -> dict[str, float]:
+        now = self.clock.now()
+        certificates = {"transport": self._transport_certificate, "seal": self.key.certificate}
+        return {
+            purpose: (certificate.not_valid_after_utc - now).total_seconds() / 86400
+            for purpose, certificate in certificates.items()
+        }
+
+    def _live(self) -> dict[str, float]:
+        incoming, notices, relay = self.incoming.tally, self.notices.tally, self.relay
+        return {
+            "letters_accepted": self.acceptance.accepted,
+            "letters_delivered_here": incoming.delivered,
+            "letters_not_delivered_here": incoming.not_delivered,
+            "letters_repeated": incoming.duplicates,
+            "incidents": incoming.incidents,
+            "receipts_stored": notices.stored,
+            "receipts_repeated": notices.repeated,
+            "receipts_conflicting": notices.conflicts,
+            "receipts_rejected": notices.rejected,
+            "messages_published": relay.published,
+            "messages_confirmed": relay.confirmed,
+            "messages_refused": relay.refused,
+            "messages_lost": relay.lost,
+            "store_commits": self.writer.commits,
+            "session_connects": self.session.connects,
+        }
+
+    async def _recover(self, connection: Connection, versions: Sequence[int]) -> list[int]:
+        # This process owns the store alone, so no claim in it can be anybody's.
+        released = sum(
+            outbox.release_all(connection, source.table)
+            for source in (ReceiptOutbox(), TransmissionOutbox(), DeadLetterOutbox())
+        )
+        set_value(connection, "directory_version", str(versions[-1]))
+        return [released] * len(versions)
+
+    async def _sweep(self) -> None:
+        """The clockwork: due repetitions, run-out leases, the mark, the directory file."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            try:
+                if await self.writer.submit(self._sweep_once, None):
+                    self.relay.wake()
+                self._note_progress()
+                if self.directory.refresh():
+                    await self.writer.submit(self._note_directory, self.directory.current.version)
+            except Refused as refusal:
+                _log.error("sweep_waits", code=refusal.code)
+            self.metrics.observe_delivered(self.notices.tally.delivered_after_ms)
+            self.notices.tally.delivered_after_ms.clear()
+
+    async def _sweep_once(self, connection: Connection, items: Sequence[None]) -> list[int]:
+        now = self.clock.unix_ms()
+        due = repeat_due(connection, now)
+        for source in (ReceiptOutbox(), TransmissionOutbox(), DeadLetterOutbox()):
+            due += outbox.release_expired(connection, source.table, now=now)
+        return [due] * len(items)
+
+    async def _note_directory(self, connection: Connection, versions: Sequence[int]) -> list[None]:
+        set_value(connection, "directory_version", str(versions[-1]))
+        return [None] * len(versions)
+
+    def _note_progress(self) -> None:
+        with self.store.readings.connect() as connection:
+            self.store.mark.letters, self.store.mark.arrivals = progress(connection)
+        self.store.mark.save(flush=False)
+
+
+def api_token(file: Path) -> str:
+    """The bearer token of the local API; made at the first start, mode 0600."""
+    if not file.exists():
+        with os.fdopen(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as fresh:
+            fresh.write(secrets.token_urlsafe(32) + "\n")
+    return file.read_text("ascii").strip()
+
+
+async def serve(settings: Settings, clock: Clock) -> None:
+    """Run one adapter with its local API until SIGINT or SIGTERM."""
+    import uvicorn  # noqa: PLC0415 - the HTTP stack is needed only here
+
+    from agency_adapter.api.app import create_app  # noqa: PLC0415
+    from agency_adapter.version import VERSION  # noqa: PLC0415
+
+    adapter = Adapter(settings, clock)
+    app = create_app(
+        adapter.correspondence,
+        token=api_token(settings.path(settings.api.token_file)),
+        readiness=adapter.readiness,
+        metrics=adapter.metrics.exposition,
+        largest_body=settings.api.largest_body,
+        version=VERSION,
+    )
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=settings.api.host,
+            port=settings.api.port,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=5,
+            server_header=False,
+        )
+    )
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await adapter.start()
+    serving = loop.create_task(_serve_http(server), name="api")
+    stopping = loop.create_task(stop.wait())
+    await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    server.should_exit = True
+    try:
+        await serving
+    finally:
+        await adapter.stop()
+
+
+async def _serve_http(server: "object") -> None:
+    # uvicorn's own signal handling would stop the API and leave the adapter running.
+    with contextlib.suppress(asyncio.CancelledError):
+        await server._serve()  # type: ignore[attr-defined]  # noqa: SLF001 - serve() without signal handlers
+
+
+def run_adapter(config: Path) -> int:
+    """`tarasul agency run`: returns the exit code."""
+    import uvloop  # noqa: PLC0415 - not needed by the tests' own loops
+
+    settings = read_settings(config)
+    logs.configure(settings.agency)
+    # Commits wait in a thread for the disk; the default of 5 ms would keep them waiting for the interpreter too.
+    sys.setswitchinterval(0.001)
+    uvloop.run(serve(settings, Clock()))
+    return 0

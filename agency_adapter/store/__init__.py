@@ -1,0 +1,1 @@
+"""The adapter's store: what was accepted, what has arrived, and every receipt for either."""

@@ -1,0 +1,275 @@
+"""The relay: takes rows from the outboxes and sees them through the broker.
+
+One loop looks for lanes (a lane is a routing key: one recipient, one urgency) that have something due and room in
+their window, claims a chunk of rows for each, and starts a delivery. Deliveries run side by side, up to
+:data:`WINDOW` messages for each lane and :data:`MOST_IN_FLIGHT` in all.
+
+Each lane has a *breaker*. When the broker refuses a publish the recipient's mailbox is full: the breaker opens, what
+was refused waits again, and from then on one message at a time is tried, with back-off, until one is confirmed. Every
+other lane goes on as if nothing had happened. Each probe is a publish like any other and stands in the journal.
+
+What an outcome means for the row: *confirmed* marks it; *refused* and *lost* make it pending again. A row is thus
+published at least once, and the recipient, which knows every letter by its digest, makes that exactly once.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy import Connection, Engine
+
+from broker import outbox
+from broker.clock import Clock
+from broker.kill_points import passage
+from broker.outbox import OutboxSource
+from broker.publishing import Outcome, Outgoing
+from broker.session import Session, SessionState
+from broker.writer import Writer
+from schemas.errors import Refused
+
+WINDOW = 384
+"""Messages in flight for one lane."""
+
+CHUNK = 128
+"""Rows claimed, published and marked together."""
+
+MOST_IN_FLIGHT = 1024
+MOST_BYTES_PER_CHUNK = 2 * 1024 * 1024
+LEASE_SECONDS = 120.0
+LONGEST_PROBE_WAIT_SECONDS = 60.0
+SHORTEST_PROBE_WAIT_SECONDS = 1.0
+IDLE_POLL_SECONDS = 5.0
+
+_log = structlog.get_logger("relay")
+
+
+@dataclass(slots=True)
+class Lane:
+    """Window and breaker of one routing key.
+
+    Attributes:
+        in_flight: messages published and unanswered.
+        full_since: Unix time since when the mailbox refuses, or None.
+        refusals: in a row; drives the back-off.
+        next_probe: monotonic time of the next try while the breaker is open.
+    """
+
+    in_flight: int = 0
+    full_since: float | None = None
+    refusals: int = 0
+    next_probe: float = 0.0
+
+    def room(self, now: float) -> int:
+        """How many rows may be claimed for this lane at monotonic time ``now``."""
+        if self.full_since is not None:
+            return 1 if self.in_flight == 0 and now >= self.next_probe else 0
+        return max(0, min(CHUNK, WINDOW - self.in_flight))
+
+    def refused(self, now: float, wall: float, jitter: float) -> None:
+        """The mailbox is full: open the breaker, or wait longer before the next probe."""
+        if self.full_since is None:
+            self.full_since = wall
+        wait = min(LONGEST_PROBE_WAIT_SECONDS, SHORTEST_PROBE_WAIT_SECONDS * 2 ** min(self.refusals, 10))
+        self.refusals += 1
+        self.next_probe = now + wait * (0.5 + jitter / 2)
+
+    def confirmed(self) -> None:
+        """The mailbox takes letters again."""
+        self.full_since = None
+        self.refusals = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    source: OutboxSource
+    lane: str
+    most: int
+
+
+class Relay:
+    """See the module's docstring.
+
+    Args:
+        session: over which to publish.
+        writer: of the store that holds the outboxes.
+        readings: an engine on the same store for looking without a transaction.
+        sources: the outboxes, the most urgent first.
+        clock: for due times and leases.
+    """
+
+    def __init__(
+        self, session: Session, writer: Writer, readings: Engine, sources: Sequence[OutboxSource], clock: Clock
+    ) -> None:
+        self._session = session
+        self._writer = writer
+        self._readings = readings
+        self._sources = tuple(sources)
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._deliveries: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self.lanes: dict[str, Lane] = {}
+        self.published = 0
+        self.confirmed = 0
+        self.refused = 0
+        self.lost = 0
+
+    def start(self) -> None:
+        self._session.on_change.append(lambda _: self._wake.set())
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="relay")
+
+    def wake(self) -> None:
+        """Something was committed to an outbox."""
+        self._wake.set()
+
+    async def stop(self) -> None:
+        """Claim nothing more, wait for the answers to what is in flight."""
+        self._stopping = True
+        self._wake.set()
+        if self._task is not None:
+            await self._task
+        if self._deliveries:
+            await asyncio.gather(*self._deliveries)
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            if self._session.state is SessionState.READY:
+                try:
+                    busy = await self._round()
+                except Refused as refusal:
+                    _log.warning("relay_waits", code=refusal.code)
+                    await asyncio.sleep(SHORTEST_PROBE_WAIT_SECONDS)
+                    continue
+                if busy:
+                    continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._patience()):
+                    await self._wake.wait()
+
+    async def _round(self) -> bool:
+        """Claim and start what can be started; True if anything was."""
+        claims = self._possible_claims()
+        if not claims:
+            return False
+        found = await asyncio.gather(*(self._writer.submit(self._claim, claim) for claim in claims))
+        started = False
+        for claim, messages in zip(claims, found, strict=True):
+            if messages:
+                started = True
+                lane = self.lanes[claim.lane]
+                lane.in_flight += len(messages)
+                task = asyncio.get_running_loop().create_task(self._deliver(claim, lane, messages))
+                self._deliveries.add(task)
+                task.add_done_callback(self._delivered)
+        return started
+
+    def _delivered(self, task: asyncio.Task[None]) -> None:
+        self._deliveries.discard(task)
+        self._wake.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # The rows stay claimed; their lease returns them.
+            _log.error("delivery_failed", exc_info=error)
+
+    def _possible_claims(self) -> list[_Claim]:
+        now, claims = self._clock.monotonic(), []
+        free = MOST_IN_FLIGHT - sum(lane.in_flight for lane in self.lanes.values())
+        with self._readings.connect() as connection:
+            for source in self._sources:
+                for name in outbox.waiting_lanes(connection, source.table, self._clock.unix_ms()):
+                    lane = self.lanes.setdefault(name, Lane())
+                    room = min(lane.room(now), free)
+                    if room > 0:
+                        free -= room
+                        most = room if lane.full_since is None else 1
+                        claims.append(_Claim(source, name, most * (source.most_per_message if most > 1 else 1)))
+        return claims
+
+    def _patience(self) -> float:
+        """Seconds until something may be due without anybody waking us."""
+        now = self._clock.monotonic()
+        waits = [max(0.05, lane.next_probe - now) for lane in self.lanes.values() if lane.full_since is not None]
+        with self._readings.connect() as connection:
+            unix = self._clock.unix_ms()
+            dues = [outbox.next_due(connection, source.table, unix) for source in self._sources]
+        waits += [max(0.05, (due - unix) / 1000) for due in dues if due is not None]
+        return min([IDLE_POLL_SECONDS, *waits])
+
+    async def _claim(self, connection: Connection, claims: Sequence[_Claim]) -> list[list[Outgoing]]:
+        now = self._clock.unix_ms()
+        lease = now + int(LEASE_SECONDS * 1000)
+        found: list[list[Outgoing]] = []
+        for claim in claims:
+            table = claim.source.table
+            keys = outbox.claim(
+                connection, table, claim.lane, most=claim.most, now=now, lease_until=lease
+            )
+            messages = claim.source.load(connection, keys) if keys else []
+            kept, size = [], 0
+            for message in messages:
+                size += len(message.body)
+                if kept and size > MOST_BYTES_PER_CHUNK:
+                    outbox.release(connection, table, message.keys, due_at=now)
+                else:
+                    kept.append(message)
+            found.append(kept)
+        return found
+
+    async def _deliver(self, claim: _Claim, lane: Lane, messages: Sequence[Outgoing]) -> None:
+        source = claim.source
+        if source.claimed_point is not None:
+            passage(source.claimed_point)
+        self.published += len(messages)
+        try:
+            outcomes = await self._session.publish(messages, lambda: self._written(source))
+        finally:
+            lane.in_flight -= len(messages)
+        keys: dict[Outcome, list[int]] = {outcome: [] for outcome in Outcome}
+        for message, outcome in zip(messages, outcomes, strict=True):
+            keys[outcome] += message.keys
+        self.confirmed += outcomes.count(Outcome.CONFIRMED)
+        self.refused += outcomes.count(Outcome.REFUSED)
+        self.lost += outcomes.count(Outcome.LOST)
+        if keys[Outcome.REFUSED]:
+            if lane.full_since is None:
+                _log.warning("mailbox_full", lane=claim.lane)
+            lane.refused(self._clock.monotonic(), self._clock.unix(), random.random())  # noqa: S311 - jitter
+        elif keys[Outcome.CONFIRMED]:
+            if lane.full_since is not None:
+                _log.info("mailbox_open", lane=claim.lane)
+            lane.confirmed()
+        await self._settle(source, keys)
+
+    @staticmethod
+    def _written(source: OutboxSource) -> None:
+        if source.published_point is not None:
+            passage(source.published_point)
+
+    async def _settle(self, source: OutboxSource, keys: dict[Outcome, list[int]]) -> None:
+        if keys[Outcome.CONFIRMED]:
+            if source.confirmed_point is not None:
+                passage(source.confirmed_point)
+            await self._writer.submit(self._mark_confirmed, (source, keys[Outcome.CONFIRMED]))
+        unresolved = keys[Outcome.REFUSED] + keys[Outcome.LOST]
+        if unresolved:
+            await self._writer.submit(self._mark_released, (source, unresolved))
+
+    async def _mark_confirmed(
+        self, connection: Connection, items: Sequence[tuple[OutboxSource, list[int]]]
+    ) -> list[None]:
+        now = self._clock.unix_ms()
+        for source, keys in items:
+            source.confirm(connection, keys, now)
+        return [None] * len(items)
+
+    async def _mark_released(
+        self, connection: Connection, items: Sequence[tuple[OutboxSource, list[int]]]
+    ) -> list[None]:
+        now = self._clock.unix_ms()
+        for source, keys in items:
+            outbox.release(connection, source.table, keys, due_at=now)
+        return [None] * len(items)

@@ -1,0 +1,1 @@
+"""The demonstration: three ministries, one broker, a story, and the books."""
