@@ -275,12 +275,14 @@ class Correspondence:
         items = tuple(QuarantineEntry(*row[:3], bool(row[3]), *row[4:]) for row in part)
         return Page(items, _cursor(part[-1][0]) if len(rows) > len(part) else None)
 
+    def this_year(self) -> int:
+        """The registry year now."""
+        return numbers.year_of(self._clock.now())
+
     def number_gaps(self, direction: Direction, year: int | None = None) -> list[Gap]:
         """Numbers of the adapter's series that no letter bears, in ``year`` (this year unless told)."""
         with self._readings.connect() as connection:
-            return numbers.gaps(
-                connection, self.agency, direction, year or numbers.year_of(self._clock.now())
-            )
+            return numbers.gaps(connection, self.agency, direction, year or self.this_year())
 
     def _outgoing(self, connection: Connection, rows: Sequence[Any]) -> list[OutgoingLetter]:
         t = transmissions.c

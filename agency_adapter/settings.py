@@ -5,12 +5,14 @@ Paths are relative to the file. Unknown members are refused by name, so that a m
 
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from broker.connection import BrokerAddress
 from schemas.errors import ErrorCode, Refused
+
+if TYPE_CHECKING:
+    from broker.connection import BrokerAddress
 
 
 class _Table(BaseModel):
@@ -63,8 +65,11 @@ class Settings(_Table):
         """``relative`` to the folder of the settings file."""
         return self.base / relative
 
-    def address(self) -> BrokerAddress:
+    def address(self) -> "BrokerAddress":
         """How this adapter reaches the broker."""
+        # The command line reads settings too, and has no use for the AMQP library.
+        from broker.connection import BrokerAddress  # noqa: PLC0415
+
         keys = self.path(self.keys.directory)
         return BrokerAddress(
             nodes=self.broker.nodes,
