@@ -1,0 +1,498 @@
+"""A private RabbitMQ node: the real broker, for the demo, trials, tests and benchmarks.
+
+    with PrivateNode() as node:
+        client = node.client("MPW")          # files of a certificate that logs in as MPW
+        ...                                  # amqps://127.0.0.1:{node.amqps_port}
+
+It uses the RabbitMQ that is installed, touches nothing of it, and needs neither its service nor its account. It has
+its own folder, Erlang cookie, node name and ports, its own ``epmd``; every listener is on loopback. It is configured
+from the template of the authority's broker (:mod:`broker.configuration`): TLS 1.3 and EXTERNAL log-in alone, no
+guest. Several run side by side. A keeper process (:mod:`broker.node_keeper`) sees to it that nothing stays when the
+owner ends, in whatever way.
+
+Every method blocks; asynchronous callers use ``asyncio.to_thread``.
+"""
+
+import json
+import os
+import random
+import secrets
+import select
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from broker import node_keeper
+from broker.configuration import (
+    MIB,
+    TOPOLOGY_USER,
+    BrokerTls,
+    Configuration,
+    Listener,
+    first_definitions,
+    write,
+)
+from broker.node_certificates import CertificateFiles, ThrowawayAuthority, write_secret
+from broker.node_installation import Installation, find_installation
+from broker.node_probe import answers_amqp, probe_context
+from schemas.errors import ErrorCode, Refused
+
+LOOPBACK = "127.0.0.1"
+# Below the range from which Linux gives ports to outgoing connections: none of these can take a port of a node
+# that is being restarted.
+PORTS = range(20_000, 32_000)
+READY_SECONDS = 90.0
+STOP_SECONDS = 20.0
+CTL_SECONDS = 60.0
+LOOK_AGAIN_SECONDS = 0.05
+PORT_TRIES = 3
+# Two schedulers, no busy waiting: a test machine has other things to do.
+ERLANG_ARGUMENTS = "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTls:
+    """Certificates for a node that shall not make throwaway ones.
+
+    Attributes:
+        broker: what the broker presents and trusts.
+        probe: a client certificate that the broker accepts, used only to see that it answers.
+    """
+
+    broker: BrokerTls
+    probe: CertificateFiles
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """What must stay the same from one start to the next: the data folder belongs to the node's name."""
+
+    name: str
+    amqps: int
+    management: int
+    prometheus: int
+    distribution: int
+    epmd: int
+
+
+def _free_ports(count: int) -> list[int]:
+    chooser = random.SystemRandom()
+    found: list[int] = []
+    while len(found) < count:
+        port = chooser.choice(PORTS)
+        if port not in found and _is_free(port):
+            found.append(port)
+    return found
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((LOOPBACK, port))
+        except OSError:
+            return False
+        return True
+
+
+class PrivateNode:
+    """One private node; see the module's docstring.
+
+    Attributes:
+        installation: the RabbitMQ that is used.
+        directory: folder of everything the node has.
+        tls: its certificates.
+    """
+
+    def __init__(
+        self,
+        *,
+        directory: Path | None = None,
+        tls: NodeTls | None = None,
+        amqps_port: int | None = None,
+        management_port: int | None = None,
+        memory_limit: int = 1024 * MIB,
+        disk_free_limit: int = 256 * MIB,
+        wal_max_size_bytes: int = 64 * MIB,
+    ) -> None:
+        """Prepare a node; :meth:`start` or ``with`` starts it.
+
+        Args:
+            directory: a folder that stays; None for a temporary one that goes with the node.
+            tls: certificates; None makes throwaway ones, see :meth:`client`.
+            amqps_port: None for a free one.
+            management_port: None for a free one.
+            memory_limit: bytes of memory past which publishers are blocked.
+            disk_free_limit: bytes of free disk below which publishers are blocked.
+            wal_max_size_bytes: see :class:`broker.configuration.Configuration`.
+
+        Raises:
+            Refused: ``rabbitmq_not_found``.
+        """
+        self.installation: Installation = find_installation()
+        self.temporary = directory is None
+        self.directory = (
+            Path(tempfile.gettempdir(), f"tarasul-node-{secrets.token_hex(6)}")
+            if directory is None
+            else directory.absolute()
+        )
+        self._given_tls = tls
+        self._wanted_ports = {"amqps": amqps_port, "management": management_port}
+        self._limits = (memory_limit, disk_free_limit, wal_max_size_bytes)
+        self._identity: _Identity | None = None
+        self._throwaway: ThrowawayAuthority | None = None
+        self._clients: dict[str, CertificateFiles] = {}
+        self._keeper: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._answers = b""
+        self._lock = threading.RLock()
+        self._probe: ssl.SSLContext | None = None
+
+    # What it is
+
+    @property
+    def version(self) -> str:
+        return self.installation.version
+
+    @property
+    def identity(self) -> _Identity:
+        if self._identity is None:
+            raise RuntimeError("the node has not been started")
+        return self._identity
+
+    @property
+    def name(self) -> str:
+        return self.identity.name
+
+    @property
+    def amqps_port(self) -> int:
+        return self.identity.amqps
+
+    @property
+    def management_port(self) -> int:
+        return self.identity.management
+
+    @property
+    def management_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.identity.management}"
+
+    @property
+    def prometheus_port(self) -> int:
+        return self.identity.prometheus
+
+    @property
+    def credentials(self) -> Path:
+        """File (0600) with user name and password of the management interface, JSON."""
+        return self.directory / "management.json"
+
+    @property
+    def data(self) -> Path:
+        return self.directory / "data"
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "logs" / f"{self.name}.log"
+
+    @property
+    def tls(self) -> NodeTls:
+        if self._given_tls is not None:
+            return self._given_tls
+        authority = self._authority()
+        server = self._issued("broker", server=True)
+        return NodeTls(
+            BrokerTls(authority.root, server.certificate, server.key), self._issued("tarasul-probe")
+        )
+
+    def client(self, user: str) -> CertificateFiles:
+        """Certificate and key that log in as ``user``; only when the node makes its own certificates."""
+        if self._given_tls is not None:
+            raise RuntimeError("this node was given certificates and cannot make any")
+        return self._issued(user)
+
+    def _authority(self) -> ThrowawayAuthority:
+        if self._throwaway is None:
+            self._hold_directory()
+            self._throwaway = ThrowawayAuthority(self.directory / "tls")
+        return self._throwaway
+
+    def _issued(self, name: str, *, server: bool = False) -> CertificateFiles:
+        if name not in self._clients:
+            self._clients[name] = self._authority().issue(name, server=server)
+        return self._clients[name]
+
+    # What it does
+
+    def start(self) -> None:
+        """Start the node and return when it answers an AMQP handshake over mutual TLS.
+
+        Raises:
+            Refused: ``node_not_started`` with the reason and the place of its log.
+        """
+        with self._lock:
+            for last in (*[False] * (PORT_TRIES - 1), True):
+                self._hold_directory()
+                fresh = self._prepare()
+                try:
+                    return self._start_once()
+                except Refused:
+                    # Somebody took a port between our look and the broker's: other ports, unless they are
+                    # already known to others.
+                    if last or not fresh or "eaddrinuse" not in self._log_tail():
+                        if self.temporary:
+                            self.close()
+                        raise
+                    self._identity = None
+
+    def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """End the broker in good order; after ``seconds`` by SIGKILL. Data and ports stay for :meth:`start`."""
+        with self._lock:
+            if self._socket is not None:
+                self._ask({"do": "stop", "seconds": seconds}, seconds + 15)
+
+    def kill(self) -> None:
+        """SIGKILL the broker, as a power cut would. Data and ports stay for :meth:`start`."""
+        with self._lock:
+            if self._socket is not None:
+                self._ask({"do": "kill"}, 15)
+
+    def restart(self) -> None:
+        """:meth:`stop`, then :meth:`start` on the same ports."""
+        self.stop()
+        self.start()
+
+    def wipe(self) -> None:
+        """Delete the broker's data while it is stopped: queues, messages, users. Certificates and ports stay."""
+        with self._lock:
+            if self.running:
+                raise RuntimeError("stop the node before wiping it")
+            shutil.rmtree(self.data, ignore_errors=True)
+
+    @property
+    def running(self) -> bool:
+        """Whether the broker's process runs."""
+        with self._lock:
+            return self._socket is not None and self._ask({"do": "status"}, 15) == "running"
+
+    def close(self) -> None:
+        """End everything; a temporary folder is gone when this returns. Safe to call twice."""
+        with self._lock:
+            keeper, self._keeper = self._keeper, None
+            if self._socket is not None:
+                self._socket.close()
+                self._socket = None
+            if keeper is not None:
+                keeper.wait(30)
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def ctl(self, *arguments: str, seconds: float = CTL_SECONDS) -> str:
+        """Run ``rabbitmqctl`` on this node (about two seconds) and return what it prints.
+
+        Raises:
+            subprocess.CalledProcessError: with what it printed.
+        """
+        done = subprocess.run(
+            [str(self.installation.ctl), "--quiet", *arguments],
+            env=self._environment(),
+            cwd=self.directory,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=seconds,
+            check=True,
+        )
+        return done.stdout.decode("utf-8", "replace")
+
+    # How it does it
+
+    def _hold_directory(self) -> None:
+        """Start the keeper, which makes and locks the folder."""
+        if self._keeper is not None and self._keeper.poll() is None:
+            return
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._keeper = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    str(Path(node_keeper.__file__)),
+                    str(theirs.fileno()),
+                    str(os.getpid()),
+                    str(self.directory),
+                    "temporary" if self.temporary else "lasting",
+                ],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self._socket, self._answers = ours, b""
+        state = self._answer(30)
+        if state != "ready":
+            self.close()
+            raise Refused(
+                ErrorCode.NODE_NOT_STARTED,
+                problem=f"another node uses {self.directory}" if state == "in_use" else state,
+                log="–",
+            )
+
+    def _ask(self, request: dict[str, object], seconds: float) -> str:
+        if self._socket is None:
+            return "none"
+        self._socket.sendall(json.dumps(request).encode() + b"\n")
+        return self._answer(seconds)
+
+    def _answer(self, seconds: float) -> str:
+        if self._socket is None:
+            return "none"
+        self._socket.settimeout(seconds)
+        while b"\n" not in self._answers:
+            received = self._socket.recv(4096)
+            if not received:
+                return "the keeper ended"
+            self._answers += received
+        line, _, self._answers = self._answers.partition(b"\n")
+        return str(json.loads(line)["state"])
+
+    def _prepare(self) -> bool:
+        """Write what the node needs; True when its ports were chosen just now."""
+        fresh = self._identity is None
+        remembered = self.directory / "node.json"
+        if fresh and remembered.exists():
+            self._identity, fresh = _Identity(**json.loads(remembered.read_text("utf-8"))), False
+        if self._identity is None:
+            amqps, management, *others = _free_ports(5)
+            self._identity = _Identity(
+                f"tarasul-{secrets.token_hex(4)}@localhost",
+                self._wanted_ports["amqps"] or amqps,
+                self._wanted_ports["management"] or management,
+                *others,
+            )
+            remembered.write_text(json.dumps(asdict(self._identity)), "utf-8")
+        self._write_secrets()
+        write(self._configuration(), self.directory / "configuration")
+        return fresh
+
+    def _write_secrets(self) -> None:
+        for folder in ("home", "logs", "data"):
+            (self.directory / folder).mkdir(mode=0o700, exist_ok=True)
+        cookie = self.directory / "home" / ".erlang.cookie"
+        if not cookie.exists():
+            write_secret(cookie, secrets.token_hex(20).encode())
+            cookie.chmod(0o400)
+        if not self.credentials.exists():
+            password = secrets.token_urlsafe(24)
+            write_secret(
+                self.credentials,
+                json.dumps({"user": TOPOLOGY_USER, "password": password}).encode(),
+            )
+            definitions = first_definitions(password, secrets.token_bytes(4))
+            write_secret(self.directory / "definitions.json", definitions.encode())
+
+    def _configuration(self) -> Configuration:
+        memory, disk, wal = self._limits
+        identity = self.identity
+        return Configuration(
+            amqps=Listener(LOOPBACK, identity.amqps),
+            tls=self.tls.broker,
+            management=Listener(LOOPBACK, identity.management),
+            management_tls=False,
+            prometheus=Listener(LOOPBACK, identity.prometheus),
+            node_name=identity.name,
+            distribution=Listener(LOOPBACK, identity.distribution),
+            epmd_port=identity.epmd,
+            definitions=self.directory / "definitions.json",
+            disk_free_limit=disk,
+            memory_limit=memory,
+            wal_max_size_bytes=wal,
+            erlang_arguments=ERLANG_ARGUMENTS,
+        )
+
+    def _environment(self) -> dict[str, str]:
+        """Nothing of the caller's environment but the path: a RABBITMQ_… set there must not reach the node."""
+        configuration = self.directory / "configuration"
+        return {
+            "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+            "LANG": "C.UTF-8",
+            "HOME": str(self.directory / "home"),
+            "ERL_EPMD_PORT": str(self.identity.epmd),
+            "ERL_EPMD_ADDRESS": LOOPBACK,
+            "RABBITMQ_NODENAME": self.identity.name,
+            "RABBITMQ_CONF_ENV_FILE": str(configuration / "rabbitmq-env.conf"),
+            "RABBITMQ_CONFIG_FILE": str(configuration / "rabbitmq.conf"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(configuration / "advanced.config"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(configuration / "enabled_plugins"),
+            "RABBITMQ_MNESIA_BASE": str(self.directory / "data"),
+            "RABBITMQ_MNESIA_DIR": str(self.data / "node"),
+            "RABBITMQ_FEATURE_FLAGS_FILE": str(self.data / "feature_flags"),
+            "RABBITMQ_LOG_BASE": str(self.directory / "logs"),
+            # The script then replaces itself by Erlang instead of waiting beside it.
+            "RUNNING_UNDER_SYSTEMD": "true",
+        }
+
+    def _start_once(self) -> None:
+        epmd = [str(self.installation.epmd), "-port", str(self.identity.epmd), "-address", LOOPBACK]
+        state = self._ask(
+            {
+                "do": "start",
+                "command": [str(self.installation.server)],
+                "environment": self._environment(),
+                "epmd": epmd,
+                "epmd_port": self.identity.epmd,
+            },
+            30,
+        )
+        word, _, pid = state.partition(" ")
+        if word != "started":
+            raise Refused(ErrorCode.NODE_NOT_STARTED, problem=state, log=str(self.directory / "startup.log"))
+        self._wait_until_ready(int(pid))
+
+    def _wait_until_ready(self, pid: int) -> None:
+        tls = self.tls
+        if self._probe is None:
+            self._probe = probe_context(tls.broker.authority, tls.probe.certificate, tls.probe.key)
+        deadline = time.monotonic() + READY_SECONDS
+        try:
+            process = os.pidfd_open(pid)
+        except ProcessLookupError:
+            process = -1
+        try:
+            while process >= 0 and time.monotonic() < deadline:
+                if answers_amqp(LOOPBACK, self.identity.amqps, self._probe, "localhost"):
+                    return
+                if select.select([process], [], [], LOOK_AGAIN_SECONDS)[0]:
+                    break
+        finally:
+            if process >= 0:
+                os.close(process)
+        self._ask({"do": "kill"}, 15)
+        raise Refused(
+            ErrorCode.NODE_NOT_STARTED, problem=self._log_tail()[-250:], log=str(self.directory / "logs")
+        )
+
+    def _log_tail(self) -> str:
+        tails = []
+        for file in (self.directory / "startup.log", self.log):
+            if file.exists():
+                tails.append(file.read_bytes()[-4000:].decode("utf-8", "replace"))
+        return "\n".join(tails)

@@ -1,0 +1,1 @@
+"""Templates of the broker's configuration; see :mod:`broker.configuration`."""
