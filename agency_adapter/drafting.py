@@ -1,0 +1,110 @@
+"""Making the request for a letter from what stands on the command line."""
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import ErrorCode, Refused
+
+LARGEST_FILE = 4 * 1024 * 1024
+STANDARD_INPUT = Path("-")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A letter in options. ``fields`` are the type's own, as JSON; ``reply_to`` is the id of a letter that arrived."""
+
+    to: Sequence[str]
+    cc: Sequence[str]
+    subject: str | None
+    body_file: Path | None
+    type: str | None
+    urgency: str | None
+    reply_to: str | None
+    fields: str | None
+
+    @property
+    def empty(self) -> bool:
+        return not (self.to or self.cc or self.subject or self.body_file or self.reply_to or self.fields)
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of ``path``, or of standard input for ``-``.
+
+    Raises:
+        Refused: ``file_unreadable``, also when it is larger than :data:`LARGEST_FILE`.
+    """
+    try:
+        if path == STANDARD_INPUT:
+            content = sys.stdin.buffer.read(LARGEST_FILE + 1)
+        else:
+            with path.open("rb") as file:
+                content = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise Refused(ErrorCode.FILE_UNREADABLE, path=str(path), problem=error.strerror or "") from error
+    if len(content) > LARGEST_FILE:
+        raise Refused(ErrorCode.FILE_UNREADABLE, path=str(path), problem=f"> {LARGEST_FILE} bytes")
+    return content
+
+
+def compose(draft: Draft, look_up: Callable[[str], Mapping[str, Any]]) -> dict[str, Any]:
+    """The request for ``draft``.
+
+    Args:
+        draft: what was given; whatever is missing is for the adapter to refuse or fill in.
+        look_up: answers the letter with an id, as the API shows it. For ``reply_to``.
+
+    Raises:
+        Refused: ``file_unreadable`` or ``json_malformed``, or what ``look_up`` raises.
+    """
+    recipients = [{"agency": agency, "role": "to"} for agency in draft.to]
+    request: dict[str, Any] = {}
+    content: dict[str, Any] = {"fields": _fields(draft.fields)} if draft.fields else {}
+    if draft.subject is not None:
+        content["subject"] = draft.subject
+    if draft.body_file is not None:
+        content["body"] = _text(draft.body_file)
+    if draft.urgency is not None:
+        request["urgency"] = draft.urgency
+    if draft.reply_to is not None:
+        answered = look_up(draft.reply_to)
+        request |= _reply(answered)
+        content.setdefault("subject", answered["subject"])
+        if not recipients:
+            recipients = [{"agency": answered["letter"]["sender"]["agency"], "role": "to"}]
+    if draft.type is not None:
+        request["type"] = draft.type
+    recipients += [{"agency": agency, "role": "cc"} for agency in draft.cc]
+    return request | {"recipients": recipients, "content": content}
+
+
+def _reply(answered: Mapping[str, Any]) -> dict[str, Any]:
+    letter = answered["letter"]
+    return {
+        "thread_id": answered["thread_id"],
+        "references": [
+            {
+                "agency": letter["sender"]["agency"],
+                "outgoing_no": answered["outgoing_no"],
+                "date": answered["issued_at"][:10],
+                "relation": "REPLIES_TO",
+            }
+        ],
+    }
+
+
+def _fields(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise Refused(ErrorCode.JSON_MALFORMED, problem=str(error)) from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_file(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Refused(ErrorCode.FILE_UNREADABLE, path=str(path), problem="not UTF-8") from error

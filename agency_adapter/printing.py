@@ -1,0 +1,280 @@
+"""What the command line shows to people: tables and errors, Arabic first, then English.
+
+A terminal lays out each line by itself. So that Arabic in one column does not pull the columns beside it out of
+order, every inserted text stands in an isolate (U+2068 … U+2069, Unicode UAX 9), tables have no vertical rules, and
+the one column that may wrap, the subject, is the last. A pipe gets the plain text without isolates.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from agency_adapter import labels
+from agency_adapter.labels import words
+from schemas.errors import Refused
+
+ISOLATE, END = "\u2068", "\u2069"
+
+Cell = str | Sequence[str] | None
+
+
+class Printer:
+    """Writes to one console.
+
+    Args:
+        console: where to.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def line(self, *parts: str) -> None:
+        self._console.print(self._joined(parts), soft_wrap=True)
+
+    def table(self, title: tuple[str, str], columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[Cell]]) -> None:
+        """A table; ``columns`` are Arabic and English heads. The last column may wrap."""
+        table = Table(
+            title=self._joined(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, highlight=False
+        )
+        for number, head in enumerate(columns, 1):
+            table.add_column(self._joined(head), no_wrap=number < len(columns), overflow="fold")
+        count = 0
+        for row in rows:
+            table.add_row(*(self._cell(cell) for cell in row))
+            count += 1
+        if count:
+            self._console.print(table)
+        else:
+            self.line(*title, "·", "لا شيء", "nothing")
+
+    def facts(self, facts: Iterable[tuple[tuple[str, str], Cell]]) -> None:
+        """Pairs of name and value, one a line; what is None is left out."""
+        for name, value in facts:
+            if value is not None:
+                self._console.print(Text.assemble(self._joined(name), ":  ", self._cell(value)), soft_wrap=True)
+
+    def refusal(self, refusal: Refused) -> None:
+        """What is wrong and what to do, in both languages, with code and place."""
+        self.line(refusal.text("ar"))
+        self.line(refusal.next_step("ar"))
+        place = f" {refusal.pointer}" if refusal.pointer else ""
+        self.line(f"{refusal.text('en')} [{refusal.code}]{place}")
+        self.line(refusal.next_step("en"))
+
+    def outbox(self, items: Iterable[Mapping[str, Any]]) -> None:
+        self.table(
+            ("الصادر", "outbox"),
+            (
+                ("رقم الصادر", "no."),
+                ("قُبل في", "accepted"),
+                ("المعرّف", "id"),
+                ("الجهة", "to"),
+                ("الحالة", "state"),
+                ("الموضوع", "subject"),
+            ),
+            (
+                (
+                    item["outgoing_no"] if first else "",
+                    minute(item["accepted_at"]) if first else "",
+                    item["id"] if first else "",
+                    each["recipient"],
+                    state_of(each),
+                    item["subject"] if first else "",
+                )
+                for item in items
+                for first, each in _numbered(item["transmissions"])
+            ),
+        )
+
+    def inbox(self, items: Iterable[Mapping[str, Any]]) -> None:
+        self.table(
+            ("الوارد", "inbox"),
+            (
+                ("من", "from"),
+                ("رقم صادرها", "their no."),
+                ("وصل في", "arrived"),
+                ("المعرّف", "id"),
+                ("الحالة", "state"),
+                ("رقم الوارد", "our no."),
+                ("الموضوع", "subject"),
+            ),
+            (
+                (
+                    item["sender"],
+                    item["outgoing_no"],
+                    minute(item["received_at"]),
+                    item["id"],
+                    words(labels.INBOX_STATES, item["state"]),
+                    item["incoming_no"],
+                    item["subject"],
+                )
+                for item in items
+            ),
+        )
+
+    def letter(self, item: Mapping[str, Any]) -> None:
+        outgoing = item["direction"] == "outgoing"
+        content = item["letter"].get("content") or {}
+        self.facts(
+            (
+                (("الاتجاه", "direction"), ("صادر", "outgoing") if outgoing else ("وارد", "incoming")),
+                (("المعرّف", "id"), item["id"]),
+                (("من", "from"), item["letter"]["sender"]["agency"]),
+                (("رقم الصادر", "outgoing no."), item["outgoing_no"]),
+                (("التاريخ", "issued"), (item["letter"].get("hijri_date") or "", minute(item["issued_at"]))),
+                (("النوع", "type"), item["type"]),
+                (("الأهمية", "urgency"), words(labels.URGENCIES, item["urgency"])),
+                (("الحالة", "state"), None if outgoing else words(labels.INBOX_STATES, item["state"])),
+                (("رقم الوارد", "incoming no."), item.get("incoming_no")),
+                (("سبب الإعادة", "returned"), _reason(item.get("return_reason"))),
+                (("لم يُفهم", "not understood"), ", ".join(item["not_understood"]) or None),
+                (("الموضوع", "subject"), item["subject"]),
+            )
+        )
+        if outgoing:
+            self.transmissions(item)
+        self.line("")
+        for paragraph in str(content.get("body", "")).split("\n"):
+            self.line(paragraph)
+
+    def transmissions(self, item: Mapping[str, Any]) -> None:
+        self.table(
+            ("الإرساليات", "transmissions"),
+            (
+                ("الجهة", "to"),
+                ("الصفة", "role"),
+                ("الحالة", "state"),
+                ("في", "at"),
+                ("رقم الوارد لديها", "their no."),
+                ("السبب", "reason"),
+            ),
+            (
+                (
+                    each["recipient"],
+                    words(labels.ROLES, each["role"]),
+                    state_of(each),
+                    minute(each["ended_at"] or each["sent_at"]),
+                    each["registered_no"],
+                    _reason(each["reason"]),
+                )
+                for each in item["transmissions"]
+            ),
+        )
+
+    def timeline(self, entries: Iterable[Mapping[str, Any]]) -> None:
+        self.table(
+            ("مسار الكتاب", "timeline"),
+            (("الوقت", "time"), ("الخطوة", "step"), ("قالتها", "by"), ("نسخة", "copy of"), ("التفصيل", "detail")),
+            (
+                (
+                    second(entry["at"]),
+                    words(labels.STEPS, entry["event"]),
+                    entry["party"],
+                    entry["recipient"],
+                    _reason(entry["reason"]) or entry["detail"],
+                )
+                for entry in entries
+            ),
+        )
+
+    def quarantine(self, items: Iterable[Mapping[str, Any]]) -> None:
+        self.table(
+            ("الحجر", "quarantine"),
+            (
+                ("وصل في", "arrived"),
+                ("نشرتها", "published by"),
+                ("باسم", "claims"),
+                ("نسخ", "copies"),
+                ("المرحلة", "stage"),
+                ("السبب", "reason"),
+            ),
+            (
+                (
+                    second(item["received_at"]),
+                    item["publisher"],
+                    item["claimed_sender"],
+                    str(item["copies"]),
+                    item["stage"],
+                    _reason(item["reason"]),
+                )
+                for item in items
+            ),
+        )
+
+    def directory(self, listing: Mapping[str, Any]) -> None:
+        self.table(
+            (f"الدليل {listing['version']}", f"directory, valid until {minute(listing['valid_until'])}"),
+            (("الرمز", "code"), ("الحالة", "status"), ("يقبل", "accepts"), ("الجهة", "agency")),
+            (
+                (
+                    entry["code"],
+                    words(labels.AGENCY_STATUSES, entry["status"]),
+                    str(len(entry["accepted_types"])),
+                    (entry["name_ar"], entry["name_en"]),
+                )
+                for entry in listing["agencies"]
+            ),
+        )
+
+    def gaps(self, listing: Mapping[str, Any]) -> None:
+        self.table(
+            (f"أرقام بلا كتاب، {listing['year']}", f"numbers without a letter, {listing['direction']}"),
+            (("من", "from"), ("إلى", "to"), ("العدد", "count")),
+            ((gap["first"], gap["last"], str(gap["count"])) for gap in listing["gaps"]),
+        )
+
+    def readiness(self, answer: Mapping[str, Any]) -> None:
+        self.table(
+            ("حالة المحوّل", "adapter"),
+            (("يلزم", "needs"), ("جاهز", "ready"), ("التفصيل", "detail")),
+            (
+                (
+                    words(labels.DEPENDENCIES, check["name"]),
+                    ("نعم", "yes") if check["ok"] else ("لا", "no"),
+                    tuple(part for part in (check["text_ar"], check["text"], check["detail"]) if part),
+                )
+                for check in answer["checks"]
+            ),
+        )
+
+    def _cell(self, cell: Cell) -> Text:
+        if cell is None:
+            return Text("")
+        return self._joined((cell,) if isinstance(cell, str) else cell)
+
+    def _joined(self, parts: Sequence[str]) -> Text:
+        """``parts`` side by side; plain text, never markup."""
+        return Text(" ".join(self._isolated(part) for part in parts if part))
+
+    def _isolated(self, part: str) -> str:
+        return part if part.isascii() or not self._console.is_terminal else f"{ISOLATE}{part}{END}"
+
+
+def minute(moment: str | None) -> str:
+    """An API time as people write it: ``2026-11-24 05:28`` (Kuwait)."""
+    return (moment or "")[:16].replace("T", " ")
+
+
+def second(moment: str | None) -> str:
+    return (moment or "")[:19].replace("T", " ")
+
+
+def state_of(transmission: Mapping[str, Any]) -> tuple[str, ...]:
+    """The state in words, with what holds it up."""
+    found = words(labels.TRANSMISSION_STATES, transmission["state"])
+    if transmission["waiting_since"] is None:
+        return found
+    since = minute(transmission["waiting_since"])
+    return (*found, "·", "صندوق الجهة ممتلئ منذ", "mailbox full since", since)
+
+
+def _reason(code: str | None) -> tuple[str, str] | None:
+    return None if code is None else words(labels.REASONS, code)
+
+
+def _numbered(items: Sequence[Mapping[str, Any]]) -> Iterable[tuple[bool, Mapping[str, Any]]]:
+    return ((index == 0, item) for index, item in enumerate(items))
