@@ -1,5 +1,6 @@
 """Finding the RabbitMQ that is installed on this machine."""
 
+import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -48,7 +49,8 @@ def _is_wrapper(script: Path) -> bool:
 
 
 def _candidates(places: Sequence[str]) -> list[Path]:
-    found = []
+    home = os.environ.get("RABBITMQ_HOME")
+    found = [Path(home, "sbin")] if home else []
     for place in places:
         root = Path(place)
         folders = sorted(Path("/").glob(str(root.relative_to("/"))), reverse=True) if "*" in place else [root]
@@ -60,7 +62,7 @@ def _candidates(places: Sequence[str]) -> list[Path]:
 
 
 def find_installation(places: Sequence[str] = USUAL_PLACES) -> Installation:
-    """Find ``rabbitmq-server`` in ``places`` and on the path.
+    """Find ``rabbitmq-server`` in ``RABBITMQ_HOME``, in ``places`` and on the path.
 
     Raises:
         Refused: ``rabbitmq_not_found``.
