@@ -56,8 +56,8 @@ class Configuration:
         distribution: where the nodes of a cluster reach each other (IPv4; loopback when there is one node).
         epmd_port: where Erlang's port mapper of this node listens, on the host of ``distribution``.
         cluster: Erlang names of all nodes, when there is more than one.
-        wal_max_size_bytes: size at which the write-ahead log of the quorum queues is rolled over; up to four may
-            exist at a time.
+        wal_max_size_bytes: size at which the write-ahead log of the quorum queues is rolled over; up to four
+            may exist at a time.
     """
 
     amqps: Listener

@@ -1,7 +1,7 @@
 """A client of the broker's management interface: the standard library, bounded, one connection kept open.
 
-Only the authority's topology commands and tests use it. The password comes from a file and never stands on a command
-line, in a log or in an error.
+Only the authority's topology commands and tests use it. The password comes from a file and never stands on a
+command line, in a log or in an error.
 """
 
 import base64
@@ -156,8 +156,8 @@ class Management:
             self._connection.request(method, where, body, self._headers)
             answer = self._connection.getresponse()
         except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
-            # A connection kept open since the last request may have been closed meanwhile. Each request of ours
-            # may be made twice.
+            # A connection kept open since the last request may have been closed meanwhile. Each request of
+            # ours may be made twice.
             self._connection.close()
             if not again:
                 raise

@@ -4,11 +4,11 @@
         client = node.client("MPW")          # files of a certificate that logs in as MPW
         ...                                  # amqps://127.0.0.1:{node.amqps_port}
 
-It uses the RabbitMQ that is installed, touches nothing of it, and needs neither its service nor its account. It has
-its own folder, Erlang cookie, node name and ports, its own ``epmd``; every listener is on loopback. It is configured
-from the template of the authority's broker (:mod:`broker.configuration`): TLS 1.3 and EXTERNAL log-in alone, no
-guest. Several run side by side. A keeper process (:mod:`broker.node_keeper`) sees to it that nothing stays when the
-owner ends, in whatever way.
+It uses the RabbitMQ that is installed, touches nothing of it, and needs neither its service nor its account.
+It has its own folder, Erlang cookie, node name and ports, its own ``epmd``; every listener is on loopback. It
+is configured from the template of the authority's broker (:mod:`broker.configuration`): TLS 1.3 and EXTERNAL
+log-in alone, no guest. Several run side by side. A keeper process (:mod:`broker.node_keeper`) sees to it that
+nothing stays when the owner ends, in whatever way.
 
 Every method blocks; asynchronous callers use ``asyncio.to_thread``.
 """
@@ -47,14 +47,15 @@ from broker.node_probe import answers_amqp, probe_context
 from schemas.errors import ErrorCode, Refused
 
 LOOPBACK = "127.0.0.1"
-# Below the range from which Linux gives ports to outgoing connections: none of these can take a port of a node
-# that is being restarted.
+# Below the range from which Linux gives ports to outgoing connections: none of these can take a port of a
+# node that is being restarted.
 PORTS = range(20_000, 32_000)
 READY_SECONDS = 90.0
 STOP_SECONDS = 20.0
 CTL_SECONDS = 60.0
 LOOK_AGAIN_SECONDS = 0.05
 PORT_TRIES = 3
+LOG_TAIL_BYTES = 4000
 # Two schedulers, no busy waiting: a test machine has other things to do.
 ERLANG_ARGUMENTS = "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none"
 
@@ -242,7 +243,7 @@ class PrivateNode:
                 self._hold_directory()
                 fresh = self._prepare()
                 try:
-                    return self._start_once()
+                    self._start_once()
                 except Refused:
                     # Somebody took a port between our look and the broker's: other ports, unless they are
                     # already known to others.
@@ -251,15 +252,17 @@ class PrivateNode:
                             self.close()
                         raise
                     self._identity = None
+                else:
+                    return
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
-        """End the broker in good order; after ``seconds`` by SIGKILL. Data and ports stay for :meth:`start`."""
+        """End the broker in good order; after ``seconds`` by SIGKILL. Data and ports stay."""
         with self._lock:
             if self._socket is not None:
                 self._ask({"do": "stop", "seconds": seconds}, seconds + 15)
 
     def kill(self) -> None:
-        """SIGKILL the broker, as a power cut would. Data and ports stay for :meth:`start`."""
+        """SIGKILL the broker, as a power cut would. Data and ports stay."""
         with self._lock:
             if self._socket is not None:
                 self._ask({"do": "kill"}, 15)
@@ -270,7 +273,7 @@ class PrivateNode:
         self.start()
 
     def wipe(self) -> None:
-        """Delete the broker's data while it is stopped: queues, messages, users. Certificates and ports stay."""
+        """Delete the data of the stopped broker: queues, messages, users. Certificates and ports stay."""
         with self._lock:
             if self.running:
                 raise RuntimeError("stop the node before wiping it")
@@ -429,7 +432,7 @@ class PrivateNode:
         )
 
     def _environment(self) -> dict[str, str]:
-        """Nothing of the caller's environment but the path: a RABBITMQ_… set there must not reach the node."""
+        """Of the caller's environment only the path: a RABBITMQ_… set there must not reach the node."""
         configuration = self.directory / "configuration"
         return {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
@@ -491,8 +494,7 @@ class PrivateNode:
         )
 
     def _log_tail(self) -> str:
-        tails = []
-        for file in (self.directory / "startup.log", self.log):
-            if file.exists():
-                tails.append(file.read_bytes()[-4000:].decode("utf-8", "replace"))
-        return "\n".join(tails)
+        files = (self.directory / "startup.log", self.log)
+        return "\n".join(
+            file.read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace") for file in files if file.exists()
+        )

@@ -1,10 +1,10 @@
-"""Throwaway certificates for a private node that nobody gave any: one authority, made in memory and forgotten.
+"""Throwaway certificates for a private node that nobody gave any: one authority, made in memory, forgotten.
 
 Only for trials, tests and benchmarks of the broker itself. Agencies' certificates come from
 :mod:`trust.certificates`.
 """
 
-import datetime
+import datetime as dt
 import ipaddress
 import os
 from dataclasses import dataclass
@@ -51,19 +51,19 @@ class ThrowawayAuthority:
         self.root.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
     def _builder(self, name: x509.Name, public_key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         return (
             x509.CertificateBuilder()
             .subject_name(name)
             .issuer_name(self._name)
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(days=VALID_DAYS))
+            .not_valid_before(now - dt.timedelta(hours=1))
+            .not_valid_after(now + dt.timedelta(days=VALID_DAYS))
         )
 
     def issue(self, common_name: str, *, server: bool = False) -> CertificateFiles:
-        """A certificate that logs in as the broker user ``common_name``, or one for the broker on loopback."""
+        """A certificate that logs in as the user ``common_name``, or one for the broker on loopback."""
         key = ec.generate_private_key(ec.SECP256R1())
         usage = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
         builder = self._builder(

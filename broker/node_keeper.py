@@ -1,13 +1,14 @@
 """The keeper of one private node: a process of its own that outlives nobody it should not.
 
-The owner (a test, the demo, a benchmark) may die by SIGKILL at any moment; it can then tidy up nothing. So it never
-starts the broker itself. It starts this keeper, in a session of its own (a Ctrl-C in the terminal does not reach it),
-and holds one end of a socket. The keeper starts ``epmd`` and the broker as its own children. When the socket closes,
-or the owner is no longer its parent, the keeper kills both with everything they started and removes the folder if it
-was a temporary one.
+The owner (a test, the demo, a benchmark) may die by SIGKILL at any moment; it can then tidy up nothing. So it
+never starts the broker itself. It starts this keeper, in a session of its own (a Ctrl-C in the terminal does
+not reach it), and holds one end of a socket. The keeper starts ``epmd`` and the broker as its own children.
+When the socket closes, or the owner is no longer its parent, the keeper kills both with everything they
+started and removes the folder if it was a temporary one.
 
 Run by path with nothing but the standard library, so that it starts in a few hundredths of a second and works
-whatever the owner's import path is. Its language is lines of JSON: ``{"do": ...}`` in, one answer out, in turn.
+whatever the owner's import path is. Its language is lines of JSON: ``{"do": ...}`` in, one answer out, in
+turn.
 """
 
 import contextlib
@@ -46,11 +47,11 @@ def _die_with_keeper() -> None:
 def _descendants(of: int) -> set[int]:
     """All processes below ``of``, read from /proc."""
     parents: dict[int, int] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
             with contextlib.suppress(OSError, IndexError, ValueError):
-                stat = Path("/proc", entry, "stat").read_text("ascii", "replace")
-                parents[int(entry)] = int(stat.rpartition(")")[2].split()[1])
+                stat = (entry / "stat").read_text("ascii", "replace")
+                parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
     found: set[int] = set()
     level = {of}
     while level:
@@ -98,7 +99,7 @@ class Keeper:
         return f"started {self.broker.pid}"
 
     def _child(self, command: list[str], environment: dict[str, str], log: int) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(  # noqa: S603 - a list from the owner, without a shell
+        return subprocess.Popen(
             command,
             env=environment,
             cwd=self.directory,

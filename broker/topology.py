@@ -1,11 +1,11 @@
-"""Who may say what to whom, and where it waits: every exchange, queue, policy, account and limit of the backbone.
+"""Who may say what to whom, and where it waits: every exchange, queue, policy, account and limit.
 
-Pure: a list of agency codes and sizes in, a :class:`Topology` out. :mod:`broker.topology_apply` compares it with a
-broker and makes the broker so.
+Pure: a list of agency codes and sizes in, a :class:`Topology` out. :mod:`broker.topology_apply` compares it
+with a broker and makes the broker so.
 
-The wall is ``from.X``: only agency X's account can write to it, and the broker reports that name with each delivery.
-Whatever can be a policy is a policy and not an argument of a queue, since a policy can be changed on a queue that
-holds messages.
+The wall is ``from.X``: only agency X's account can write to it, and the broker reports that name with each
+delivery. Whatever can be a policy is a policy and not an argument of a queue, since a policy can be changed
+on a queue that holds messages.
 """
 
 import re
@@ -60,7 +60,7 @@ class Sizes:
         return self.urgent + self.routine + self.notices + self.orders + self.own_dead_letters
 
     def needed(self, agencies: int) -> int:
-        """Σ of all limits + stream + 4 × write-ahead log. A stream is cut by whole segments: one may be over."""
+        """Σ of limits + stream + 4 × write-ahead log; a stream is cut by whole segments: one may be over."""
         return (
             agencies * self.of_one_agency()
             + self.dead_letters
@@ -367,8 +367,8 @@ def _policies(sizes: Sizes) -> list[Policy]:
         queues("orders", rf"^orders\.{CODE}$", sizes.orders),
         queues("own-dead-letters", rf"^dead-letter\.{CODE}$", sizes.own_dead_letters),
         queues("dead-letters", "^dead-letter$", sizes.dead_letters, names.DEAD_LETTER_EXPIRED),
-        # Its target is the first one again: a queue without a target loses what expires in it, and a message that
-        # has been in both already stays where it is.
+        # Its target is the first one again: a queue without a target loses what expires in it, and a message
+        # that has been in both already stays where it is.
         queues("expired-dead-letters", r"^dead-letter\.expired$", sizes.expired_dead_letters),
         Policy(
             "journal",

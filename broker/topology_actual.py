@@ -6,7 +6,7 @@ from typing import Any
 
 from broker import topology
 from broker.management import Management, path
-from broker.topology import Binding, Exchange, Limits, Permission, Policy, Queue, TopicPermission, User
+from broker.topology import Binding, Exchange, Limits, Permission, Policy, TopicPermission, User
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,8 @@ def read_actual(management: Management, vhost: str) -> Actual:
     """
     definitions = management.get("/api/definitions") or {}
     exists = any(entry["name"] == vhost for entry in definitions.get("vhosts", ()))
-    # The export leaves out counts, and on some releases objects that the broker made itself; the lists do not.
+    # The export leaves out counts, and on some releases objects that the broker made itself; the lists do
+    # not.
     queues = (management.get(path("queues", vhost)) if exists else None) or []
     exchanges = (management.get(path("exchanges", vhost)) if exists else None) or []
     return parse_actual(definitions, queues, exchanges, vhost)

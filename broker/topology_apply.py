@@ -45,9 +45,9 @@ def check(management: Management, topology: Topology) -> list[Change]:
 def apply(management: Management, topology: Topology) -> Applied:
     """Make the broker the same as ``topology``.
 
-    An account that goes away is deleted first and its connections are closed, since revoked permissions leave open
-    consumers and busy publishers running. Then go bindings, exchanges and empty queues that are wrong; then one
-    import makes all that is missing.
+    An account that goes away is deleted first and its connections are closed, since revoked permissions leave
+    open consumers and busy publishers running. Then go bindings, exchanges and empty queues that are wrong;
+    then one import makes all that is missing.
 
     Raises:
         Refused: ``broker_unreachable``, ``broker_refused``.
@@ -98,7 +98,8 @@ def _remove(management: Management, topology: Topology, change: Change) -> Refus
             management.delete(path("permissions", where, change.key[0]))
         case ChangeKind.TOPIC_PERMISSION:
             user, exchange = change.key
-            # The interface deletes all topic permissions of a user at once; the import below puts back the rest.
+            # The interface deletes all topic permissions of a user at once; the import below puts back the
+            # rest.
             management.delete(path("topic-permissions", vhost, user))
             for (owner, other), permission in topology.topic_permissions.items():
                 if owner == user and other != exchange:

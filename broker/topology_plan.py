@@ -95,8 +95,8 @@ def _differences(
 def plan(topology: Topology, actual: Actual) -> list[Change]:
     """All changes that make ``actual`` the same as ``topology``; empty when nothing is to be done.
 
-    Accounts that are neither an agency's nor the plan's are left alone, unless they have rights in the vhost; the
-    account that applies the plan is always left alone; ``guest`` never stays.
+    Accounts that are neither an agency's nor the plan's are left alone, unless they have rights in the vhost;
+    the account that applies the plan is always left alone; ``guest`` never stays.
     """
     changes: list[Change] = []
     if not actual.vhost_exists:

@@ -42,7 +42,7 @@ class BrokerVersion:
 
     @property
     def has_unlimited_delivery(self) -> bool:
-        """A delivery limit of −1 exists; before 4.0 it is refused. (We set 1000 on both.)"""
+        """A delivery limit of −1 exists; before 4.0 it is refused. We set 1000 on both."""
         return self >= BrokerVersion(4, 0)
 
     @property
