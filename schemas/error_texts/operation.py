@@ -1,0 +1,86 @@
+"""Texts of the codes about running an adapter: settings, stores, readiness."""
+
+from collections.abc import Mapping
+
+from schemas.error_codes import ErrorCode as E
+from schemas.error_codes import ErrorText as T
+
+TEXTS: Mapping[E, T] = {
+    E.AGENCY_UNKNOWN: T(
+        422,
+        "لا جهة بالرمز {agency} في قائمة الجهات.",
+        "No agency with the code {agency} is in the list of agencies.",
+        "تحقق من الرمز: من حرفين إلى ثمانية أحرف لاتينية كبيرة.",
+        "Check the code: two to eight capital letters.",
+    ),
+    E.ALREADY_BOOTSTRAPPED: T(
+        409,
+        "في المجلد {path} سلطة أُنشئت من قبل، ولا تُستبدل مفاتيحها.",
+        "The folder {path} holds an authority already; its keys are never replaced.",
+        "اختر مجلداً فارغاً.",
+        "Choose an empty folder.",
+    ),
+    E.MARK_INVALID: T(
+        500,
+        "ملف علامة التسلسل {path} تالف أو غير مقروء.",
+        "The sequence mark {path} is damaged or cannot be read.",
+        "استعد الملف من النسخة الاحتياطية؛ ولا تحذفه، فهو يمنع صرف رقم مرتين.",
+        "Restore the file from the backup; do not delete it, it keeps numbers from being given twice.",
+    ),
+    E.NOT_REACHABLE: T(
+        503,
+        "تعذّر الاتصال بالمحوّل في {address}.",
+        "The adapter at {address} cannot be reached.",
+        "شغّل المحوّل بالأمر «tarasul agency run» أو صحّح العنوان.",
+        "Start it with 'tarasul agency run', or correct the address.",
+    ),
+    E.NOT_READY: T(
+        503,
+        "المحوّل غير جاهز: {reason}.",
+        "The adapter is not ready: {reason}.",
+        "عالج السبب المذكور؛ يعود المحوّل جاهزاً من تلقاء نفسه.",
+        "Remove the stated cause; the adapter becomes ready by itself.",
+    ),
+    E.SETTINGS_INVALID: T(
+        500,
+        "ملف الإعدادات {path} غير صحيح: {problem}.",
+        "The settings file {path} is not valid: {problem}.",
+        "صحّح الإعداد المذكور ثم أعد التشغيل.",
+        "Correct the setting that is named, then start again.",
+    ),
+    E.STORAGE_FULL: T(
+        503,
+        "لا تكفي مساحة القرص لدى المحوّل لقبول كتب جديدة.",
+        "The adapter's disk has no room to accept new letters.",
+        "وفّر مساحة ثم أعد الإرسال؛ ما قُبل من قبل محفوظ.",
+        "Free some space and send again; what was accepted before is safe.",
+    ),
+    E.STORE_FOREIGN: T(
+        500,
+        "قاعدة البيانات تخص الجهة {owner} لا الجهة {agency}.",
+        "The store belongs to agency {owner}, not to {agency}.",
+        "صحّح مسار قاعدة البيانات في الإعدادات.",
+        "Correct the store's path in the settings.",
+    ),
+    E.STORE_LOCKED: T(
+        503,
+        "قاعدة البيانات {path} قيد الاستخدام من عملية أخرى.",
+        "The store {path} is in use by another process.",
+        "أوقف المحوّل الآخر أولاً؛ لا يعمل على قاعدة البيانات إلا محوّل واحد.",
+        "Stop the other adapter first; only one may work on a store.",
+    ),
+    E.STORE_NEWER: T(
+        500,
+        "قاعدة البيانات أنشأها إصدار أحدث ({revision}).",
+        "The store was made by a newer release ({revision}).",
+        "شغّل الإصدار الأحدث من المحوّل.",
+        "Run the newer release of the adapter.",
+    ),
+    E.STORE_UNAVAILABLE: T(
+        503,
+        "تعذّر على المحوّل الكتابة في قاعدة البيانات.",
+        "The adapter cannot write to its store.",
+        "تحقق من القرص ومن صلاحيات الملفات ثم أعد المحاولة.",
+        "Check the disk and the file permissions, then try again.",
+    ),
+}

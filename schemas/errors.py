@@ -1,0 +1,89 @@
+"""Refusals: what is wrong, where, and what to do next, in Arabic and English.
+
+    raise Refused(ErrorCode.RECIPIENT_UNKNOWN, pointer="/recipients/0/agency", agency="XYZ")
+
+Every error shown to a person or a machine is a :class:`Refused` with a code of :class:`ErrorCode`; the texts are in
+:data:`CATALOGUE`, the page ``docs/errors.md`` is generated from it.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+from schemas.error_codes import ErrorCode, ErrorText
+from schemas.error_texts import api, broker, letter, operation, token
+
+__all__ = ["CATALOGUE", "ErrorCode", "ErrorText", "Language", "Refused", "RefusedValue", "fill"]
+
+Language = Literal["ar", "en"]
+
+CATALOGUE: Mapping[ErrorCode, ErrorText] = MappingProxyType(
+    {**api.TEXTS, **letter.TEXTS, **token.TEXTS, **broker.TEXTS, **operation.TEXTS}
+)
+"""Texts of every code."""
+
+LONGEST_PARAM = 300
+
+
+class _Params(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return "…"
+
+
+def fill(text: str, params: Mapping[str, object]) -> str:
+    """Put ``params`` into the placeholders of ``text``.
+
+    A value may come from outside: it is cut to :data:`LONGEST_PARAM` characters, and what does not print (controls,
+    bidi and zero-width characters) becomes U+FFFD, so that a hostile value can neither fill nor disguise a message.
+    """
+    printable = {
+        name: "".join(char if char.isprintable() else "\ufffd" for char in str(value)[:LONGEST_PARAM])
+        for name, value in params.items()
+    }
+    return text.format_map(_Params(printable))
+
+
+class Refused(Exception):  # noqa: N818 - reads as what happened: the letter was refused
+    """Something was refused for a reason that the reader can act on.
+
+    Attributes:
+        code: stable code.
+        pointer: JSON pointer (RFC 6901) to the offending member, if there is one.
+        params: details for the texts.
+    """
+
+    def __init__(self, code: ErrorCode, *, pointer: str | None = None, **params: object) -> None:
+        super().__init__(code, pointer)
+        self.code = code
+        self.pointer = pointer
+        self.params = params
+
+    @property
+    def status(self) -> int:
+        """HTTP status of the problem."""
+        return CATALOGUE[self.code].status
+
+    def text(self, language: Language) -> str:
+        """What is wrong."""
+        entry = CATALOGUE[self.code]
+        return fill(entry.ar if language == "ar" else entry.en, self.params)
+
+    def next_step(self, language: Language) -> str:
+        """What to do about it."""
+        entry = CATALOGUE[self.code]
+        return fill(entry.next_ar if language == "ar" else entry.next_en, self.params)
+
+    def __str__(self) -> str:
+        place = f" at {self.pointer}" if self.pointer else ""
+        return f"{self.code}: {self.text('en')}{place}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuilt, (type(self), self.code, self.pointer, self.params)
+
+
+def _rebuilt(kind: type[Refused], code: ErrorCode, pointer: str | None, params: dict[str, object]) -> Refused:
+    return kind(code, pointer=pointer, **params)
+
+
+class RefusedValue(Refused, ValueError):
+    """A refusal that a pydantic validator may raise: pydantic catches it and adds the place."""

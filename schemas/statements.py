@@ -1,0 +1,65 @@
+"""Dead-letter statements: an adapter's signed word about its own copy of a message that it gave up on."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from schemas.marks import AgencyCode, Digest
+from schemas.validation import refusal_of
+
+
+class DeadLetterStatement(BaseModel):
+    """The claims. Times are whole seconds since 1970."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    iss: AgencyCode
+    recipient: AgencyCode
+    digest: Digest
+    reason: Annotated[str, Field(max_length=64)]
+    stage: Annotated[str, Field(max_length=32)]
+    attempts: Annotated[int, Field(ge=1)]
+    exchange: Annotated[str, Field(max_length=255)]
+    routing_key: Annotated[str, Field(max_length=255)]
+    received_at: int
+    given_up_at: int
+
+
+def build_dead_letter(
+    *,
+    agency: str,
+    recipient: str,
+    digest: str,
+    reason: str,
+    stage: str,
+    attempts: int,
+    exchange: str,
+    routing_key: str,
+    received_at: int,
+    given_up_at: int,
+) -> dict[str, Any]:
+    """The claims of a dead-letter statement, ready to be signed."""
+    return {
+        "iss": agency,
+        "recipient": recipient,
+        "digest": digest,
+        "reason": reason,
+        "stage": stage,
+        "attempts": attempts,
+        "exchange": exchange,
+        "routing_key": routing_key,
+        "received_at": received_at,
+        "given_up_at": given_up_at,
+    }
+
+
+def parse_dead_letter(claims: dict[str, Any]) -> DeadLetterStatement:
+    """Read the claims of a dead-letter statement.
+
+    Raises:
+        Refused: ``schema_invalid``.
+    """
+    try:
+        return DeadLetterStatement.model_validate(claims)
+    except ValidationError as error:
+        raise refusal_of(error) from error

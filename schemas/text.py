@@ -1,0 +1,136 @@
+"""Rules for text: normal form, characters that mislead the eye, and folding for search.
+
+Truth is NFC. NFKC and folding make a second text, for searching only; the stored one is never altered.
+Source: the reference rules of correspondence, *Text, numbers, identifiers*.
+"""
+
+import re
+import unicodedata
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from schemas.errors import ErrorCode, RefusedValue
+
+LONGEST_LINE = 200
+LONGEST_TEXT = 130_000
+"""Characters of a body; with two bytes an Arabic letter it fills the largest payload."""
+
+# The same classes serve Python, the validator's Rust and, in the published schemas, ECMA-262. Besides the bidi
+# controls: zero-width characters, line and paragraph separators, soft hyphen, controls, interlinear marks.
+_HIDDEN = r"\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+_OVERRIDING = (
+    r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u180e\u200b\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+)
+
+LINE_PATTERN = f"^[^{_HIDDEN}]+$"
+"""Codes, numbers, names of posts and files: whoever reads one must see all of it."""
+
+RUNNING_PATTERN = f"^[^{_OVERRIDING}]*$"
+"""Subject and body. The marks U+200C, U+200D, U+200E, U+200F and U+061C are allowed, since pasted text is full of
+them; embeddings, overrides and isolates are not."""
+
+SUBJECT_PATTERN = f"^[^\\t\\n\\r\\u2028\\u2029{_OVERRIDING}]+$"
+"""As running text, on one line."""
+
+_HIDDEN_CHARACTER = re.compile(f"[{_HIDDEN}]")
+_OVERRIDING_CHARACTER = re.compile(f"[{_OVERRIDING}]")
+_UNFIT_FOR_SUBJECT = re.compile(f"[\\t\\n\\r\\u2028\\u2029{_OVERRIDING}]")
+
+
+def require_line(text: str) -> str:
+    """``text`` as it is, if it is fit for a code, number or name.
+
+    Raises:
+        RefusedValue: ``text_forbidden_character`` or ``text_not_nfc``, with the position, counted from 0.
+    """
+    return _require(text, _HIDDEN_CHARACTER)
+
+
+def require_running(text: str) -> str:
+    """``text`` as it is, if it is fit for a body. Raises as :func:`require_line`."""
+    return _require(text, _OVERRIDING_CHARACTER)
+
+
+def require_subject(text: str) -> str:
+    """``text`` as it is, if it is fit for a subject: running text on one line. Raises as :func:`require_line`."""
+    return _require(text, _UNFIT_FOR_SUBJECT)
+
+
+def _require(text: str, forbidden: re.Pattern[str]) -> str:
+    found = forbidden.search(text)
+    if found is not None:
+        raise RefusedValue(
+            ErrorCode.TEXT_FORBIDDEN_CHARACTER, character=f"U+{ord(found[0]):04X}", position=found.start()
+        )
+    if not unicodedata.is_normalized("NFC", text):
+        raise RefusedValue(ErrorCode.TEXT_NOT_NFC, position=not_nfc_from(text))
+    return text
+
+
+def not_nfc_from(text: str) -> int:
+    """Position of the first character that NFC would change, counted from 0; the length if there is none."""
+    normal = unicodedata.normalize("NFC", text)
+    pairs = zip(text, normal, strict=False)
+    return next((at for at, (had, has) in enumerate(pairs) if had != has), min(len(text), len(normal)))
+
+
+def require_fit_fields(value: Any) -> None:
+    """Refuse unfit text anywhere in the type-specific fields; their own models judge codes more strictly.
+
+    Raises:
+        RefusedValue: as :func:`require_running`.
+    """
+    if isinstance(value, str):
+        require_running(value)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            require_line(name)
+            require_fit_fields(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            require_fit_fields(inner)
+
+
+PlainLine = Annotated[
+    str,
+    Field(min_length=1, max_length=LONGEST_LINE, json_schema_extra={"pattern": LINE_PATTERN}),
+    AfterValidator(require_line),
+]
+"""A code, number, post or file name, as the API takes it."""
+
+Subject = Annotated[
+    str,
+    Field(min_length=5, max_length=250, json_schema_extra={"pattern": SUBJECT_PATTERN}),
+    AfterValidator(require_subject),
+]
+"""One subject, one line."""
+
+RunningText = Annotated[
+    str,
+    Field(min_length=1, max_length=LONGEST_TEXT, json_schema_extra={"pattern": RUNNING_PATTERN}),
+    AfterValidator(require_running),
+]
+"""A body, as the API takes it."""
+
+WireLine = Annotated[str, Field(min_length=1, max_length=LONGEST_LINE, pattern=LINE_PATTERN)]
+"""As :data:`PlainLine`, on the wire, where the strict JSON reader has already judged the normal form."""
+
+WireSubject = Annotated[str, Field(min_length=1, max_length=250)]
+WireText = Annotated[str, Field(min_length=1)]
+
+_MARKS = re.compile("[\u0640\u064b-\u0652\u0670]")
+_FOLDED = str.maketrans(
+    {"أ": "ا", "إ": "ا", "آ": "ا", "ٱ": "ا", "ى": "ي", "ة": "ه", "ؤ": "و", "ئ": "ي"}
+    | {chr(0x660 + digit): str(digit) for digit in range(10)}
+    | {chr(0x6F0 + digit): str(digit) for digit in range(10)}
+)
+
+
+def fold_for_search(text: str) -> str:
+    """The form under which ``text`` is searched: spellings that a reader takes for the same become one.
+
+    Folding twice gives the same as folding once.
+    """
+    folded = unicodedata.normalize("NFC", _MARKS.sub("", unicodedata.normalize("NFKC", text)))
+    return unicodedata.normalize("NFC", _MARKS.sub("", folded.translate(_FOLDED).casefold()))
