@@ -136,7 +136,7 @@ class AdapterClient:
         document = self._object(reply)
         named = document.get("code")
         # A code of a later release than ours is still a refusal; its own words stand in the document.
-        code = ErrorCode(named) if named in ErrorCode else ErrorCode.REQUEST_MALFORMED
+        code = next((code for code in ErrorCode if code == named), ErrorCode.REQUEST_MALFORMED)
         raise ProblemAnswer(code, document)
 
     def _object(self, reply: Reply) -> dict[str, Any]:

@@ -15,7 +15,12 @@ STANDARD_INPUT = Path("-")
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A letter in options. ``fields`` are the type's own, as JSON; ``reply_to`` is the id of a letter that arrived."""
+    """A letter in options.
+
+    Attributes:
+        fields: the type's own, as JSON.
+        reply_to: id of a letter that arrived.
+    """
 
     to: Sequence[str]
     cc: Sequence[str]

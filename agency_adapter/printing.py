@@ -1,11 +1,14 @@
 """What the command line shows to people: tables and errors, Arabic first, then English.
 
-A terminal lays out each line by itself. So that Arabic in one column does not pull the columns beside it out of
-order, every inserted text stands in an isolate (U+2068 … U+2069, Unicode UAX 9), tables have no vertical rules, and
-the one column that may wrap, the subject, is the last. A pipe gets the plain text without isolates.
+A terminal lays out each line by itself. So that Arabic in one column does not pull the columns beside it out
+of order, every inserted text stands in an isolate (U+2068 … U+2069, Unicode UAX 9), tables have no vertical
+rules, and the one column that may wrap is the last. A pipe gets the plain text, without isolates and as wide
+as it needs.
 """
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich import box
@@ -19,27 +22,40 @@ from schemas.errors import Refused
 
 ISOLATE, END = "\u2068", "\u2069"
 
-Cell = str | Sequence[str] | None
+WIDTH_OF_PIPE = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """A cell of several lines, each in parts; for the last column."""
+
+    lines: tuple[Sequence[str], ...]
+
+
+Cell = str | Sequence[str] | Lines | None
 
 
 class Printer:
-    """Writes to one console.
+    """Writes to standard output, or to standard error."""
 
-    Args:
-        console: where to.
-    """
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, *, errors: bool = False) -> None:
+        stream = sys.stderr if errors else sys.stdout
+        self._console = Console(
+            file=stream,
+            width=None if stream.isatty() else WIDTH_OF_PIPE,
+            highlight=False,
+            emoji=False,
+            markup=False,
+        )
 
     def line(self, *parts: str) -> None:
         self._console.print(self._joined(parts), soft_wrap=True)
 
-    def table(self, title: tuple[str, str], columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[Cell]]) -> None:
+    def table(
+        self, title: tuple[str, str], columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[Cell]]
+    ) -> None:
         """A table; ``columns`` are Arabic and English heads. The last column may wrap."""
-        table = Table(
-            title=self._joined(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, highlight=False
-        )
+        table = Table(title=self._joined(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         for number, head in enumerate(columns, 1):
             table.add_column(self._joined(head), no_wrap=number < len(columns), overflow="fold")
         count = 0
@@ -55,7 +71,9 @@ class Printer:
         """Pairs of name and value, one a line; what is None is left out."""
         for name, value in facts:
             if value is not None:
-                self._console.print(Text.assemble(self._joined(name), ":  ", self._cell(value)), soft_wrap=True)
+                self._console.print(
+                    Text.assemble(self._joined(name), ":  ", self._cell(value)), soft_wrap=True
+                )
 
     def refusal(self, refusal: Refused) -> None:
         """What is wrong and what to do, in both languages, with code and place."""
@@ -71,19 +89,17 @@ class Printer:
             (
                 ("رقم الصادر", "no."),
                 ("قُبل في", "accepted"),
-                ("المعرّف", "id"),
                 ("الجهة", "to"),
                 ("الحالة", "state"),
-                ("الموضوع", "subject"),
+                ("الموضوع والمعرّف", "subject, id"),
             ),
             (
                 (
                     item["outgoing_no"] if first else "",
                     minute(item["accepted_at"]) if first else "",
-                    item["id"] if first else "",
                     each["recipient"],
-                    state_of(each),
-                    item["subject"] if first else "",
+                    words(labels.TRANSMISSION_STATES, each["state"]),
+                    Lines((*(((item["subject"],), (item["id"],)) if first else ()), *_hindrance(each))),
                 )
                 for item in items
                 for first, each in _numbered(item["transmissions"])
@@ -94,23 +110,19 @@ class Printer:
         self.table(
             ("الوارد", "inbox"),
             (
-                ("من", "from"),
                 ("رقم صادرها", "their no."),
                 ("وصل في", "arrived"),
-                ("المعرّف", "id"),
                 ("الحالة", "state"),
                 ("رقم الوارد", "our no."),
-                ("الموضوع", "subject"),
+                ("الموضوع والمعرّف", "subject, id"),
             ),
             (
                 (
-                    item["sender"],
                     item["outgoing_no"],
                     minute(item["received_at"]),
-                    item["id"],
                     words(labels.INBOX_STATES, item["state"]),
                     item["incoming_no"],
-                    item["subject"],
+                    Lines(((item["subject"],), (item["sender"], item["id"]))),
                 )
                 for item in items
             ),
@@ -156,10 +168,10 @@ class Printer:
                 (
                     each["recipient"],
                     words(labels.ROLES, each["role"]),
-                    state_of(each),
+                    words(labels.TRANSMISSION_STATES, each["state"]),
                     minute(each["ended_at"] or each["sent_at"]),
                     each["registered_no"],
-                    _reason(each["reason"]),
+                    Lines((_reason(each["reason"]) or (), *_hindrance(each))),
                 )
                 for each in item["transmissions"]
             ),
@@ -168,7 +180,13 @@ class Printer:
     def timeline(self, entries: Iterable[Mapping[str, Any]]) -> None:
         self.table(
             ("مسار الكتاب", "timeline"),
-            (("الوقت", "time"), ("الخطوة", "step"), ("قالتها", "by"), ("نسخة", "copy of"), ("التفصيل", "detail")),
+            (
+                ("الوقت", "time"),
+                ("الخطوة", "step"),
+                ("قالتها", "by"),
+                ("نسخة", "copy of"),
+                ("التفصيل", "detail"),
+            ),
             (
                 (
                     second(entry["at"]),
@@ -244,6 +262,8 @@ class Printer:
     def _cell(self, cell: Cell) -> Text:
         if cell is None:
             return Text("")
+        if isinstance(cell, Lines):
+            return Text("\n").join(self._joined(line) for line in cell.lines if line)
         return self._joined((cell,) if isinstance(cell, str) else cell)
 
     def _joined(self, parts: Sequence[str]) -> Text:
@@ -263,17 +283,16 @@ def second(moment: str | None) -> str:
     return (moment or "")[:19].replace("T", " ")
 
 
-def state_of(transmission: Mapping[str, Any]) -> tuple[str, ...]:
-    """The state in words, with what holds it up."""
-    found = words(labels.TRANSMISSION_STATES, transmission["state"])
+def _hindrance(transmission: Mapping[str, Any]) -> tuple[Sequence[str], ...]:
+    """What holds a transmission up, if something does."""
     if transmission["waiting_since"] is None:
-        return found
+        return ()
     since = minute(transmission["waiting_since"])
-    return (*found, "·", "صندوق الجهة ممتلئ منذ", "mailbox full since", since)
+    return (("صندوق الجهة ممتلئ منذ", since, "the mailbox is full since then"),)
 
 
 def _reason(code: str | None) -> tuple[str, str] | None:
-    return None if code is None else words(labels.REASONS, code)
+    return None if code is None else labels.reason_words(code)
 
 
 def _numbered(items: Sequence[Mapping[str, Any]]) -> Iterable[tuple[bool, Mapping[str, Any]]]:

@@ -1,0 +1,384 @@
+"""`tarasul agency …`: run an adapter, and speak to a running one through its local API.
+
+Results go to standard output, messages to standard error. Exit codes: 0 done, 1 refused or invalid, 2 wrong
+use, 3 not reachable or not ready. With ``--json`` the result is the API's own answer, and a refusal is one
+JSON object.
+"""
+
+import contextlib
+import json
+import secrets
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agency_adapter.client import AdapterClient, ProblemAnswer, segment
+from agency_adapter.drafting import Draft, compose, read_file
+from agency_adapter.labels import TRANSMISSION_STATES, words
+from agency_adapter.printing import Printer
+from agency_adapter.settings import read_settings
+from broker.clock import Clock
+from schemas.delivery import TERMINAL_STATES, TransmissionState
+from schemas.errors import ErrorCode, Refused
+from schemas.reasons import ReturnReason
+
+DONE, REFUSED, NOT_THERE = 0, 1, 3
+POLL_SECONDS = 0.25
+
+agency_app = typer.Typer(
+    name="agency",
+    help="محوّل الجهة · An agency's adapter: run it, send, list, register, return.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Config = Annotated[
+    Path, typer.Option("--config", "-c", envvar="TARASUL_CONFIG", help="Settings file of the adapter.")
+]
+Json = Annotated[bool, typer.Option("--json", help="The API's answer instead of a table.")]
+LetterId = Annotated[str, typer.Argument(metavar="ID", help="The letter's id.")]
+Cursor = Annotated[
+    str | None, typer.Option(help="The part of the list that follows: the 'next' of the last one.")
+]
+Limit = Annotated[int, typer.Option(min=1, max=200, help="Entries at most.")]
+Clerk = Annotated[str, typer.Option("--by", help="Post or user of the clerk.")]
+FromAgency = Annotated[
+    str | None, typer.Option("--from", help="Sending agency, when two agencies' letters bear the same id.")
+]
+
+DEFAULT_CONFIG = Path("adapter.toml")
+
+
+@agency_app.command()
+def run(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
+    """Run the adapter until it is told to stop."""
+    with _answering(as_json=as_json):
+        from agency_adapter.service import run_adapter  # noqa: PLC0415 - the other commands need none of it
+
+        raise typer.Exit(run_adapter(config))
+
+
+@agency_app.command()
+def send(
+    request: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="The letter as JSON; '-' reads standard input.")
+    ] = None,
+    *,
+    to: Annotated[list[str] | None, typer.Option(help="Agency code; may be repeated.")] = None,
+    cc: Annotated[list[str] | None, typer.Option(help="Agency code of a copy; may be repeated.")] = None,
+    subject: Annotated[str | None, typer.Option()] = None,
+    body_file: Annotated[Path | None, typer.Option(help="Text, UTF-8; '-' reads standard input.")] = None,
+    letter_type: Annotated[str | None, typer.Option("--type", help="letter.general/1 unless given.")] = None,
+    urgency: Annotated[str | None, typer.Option(help="ROUTINE, URGENT, VERY_URGENT or IMMEDIATE.")] = None,
+    reply_to: Annotated[
+        str | None, typer.Option(metavar="ID", help="A letter that this one answers.")
+    ] = None,
+    fields: Annotated[str | None, typer.Option(metavar="JSON", help="The type's own fields.")] = None,
+    idempotency_key: Annotated[str | None, typer.Option(help="Made up unless given.")] = None,
+    wait: Annotated[
+        float | None, typer.Option(metavar="SECONDS", min=0, max=86400, help="Wait for every outcome.")
+    ] = None,
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """Send a letter: from a JSON file, or from options."""
+    draft = Draft(to or (), cc or (), subject, body_file, letter_type, urgency, reply_to, fields)
+    if (request is None) == draft.empty:
+        raise typer.BadParameter("give a FILE, or the letter in options (--to, --subject, --body-file …)")
+    key = idempotency_key or secrets.token_hex(16)
+    with _answering(as_json=as_json):
+        client = _client(config)
+        document: bytes | dict[str, Any]
+        if request is not None:
+            document = read_file(request)
+        else:
+            document = compose(draft, lambda letter_id: client.get(f"/v1/letters/{segment(letter_id)}"))
+        try:
+            accepted = client.post("/v1/letters", document, {"Idempotency-Key": key})
+        except Refused as refusal:
+            if refusal.code is ErrorCode.NOT_REACHABLE and not as_json:
+                Printer(errors=True).line(
+                    f"--idempotency-key {key}"
+                )  # with it, sending again cannot send twice
+            raise
+        letter = None if wait is None else _await_outcomes(client, accepted["id"], wait, quiet=as_json)
+        if letter is not None:
+            accepted["transmissions"] = letter["transmissions"]
+        if as_json:
+            _put(accepted)
+        else:
+            printer = Printer()
+            printer.facts(
+                (
+                    (("رقم الصادر", "outgoing no."), accepted["outgoing_no"]),
+                    (("المعرّف", "id"), accepted["id"]),
+                )
+            )
+            if letter is not None:
+                printer.transmissions(letter)
+        if letter is not None:
+            raise typer.Exit(_code_of_outcomes(letter, wait or 0))
+
+
+@agency_app.command()
+def outbox(
+    *,
+    state: Annotated[TransmissionState | None, typer.Option(help="Only letters in this state.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """List letters sent, newest first."""
+    with _answering(as_json=as_json):
+        page = _client(config).get("/v1/outbox", state=state, limit=limit, cursor=cursor)
+        if as_json:
+            _put(page)
+        else:
+            Printer().outbox(page["items"])
+            _more(page)
+
+
+@agency_app.command()
+def inbox(
+    *,
+    state: Annotated[
+        str | None, typer.Option(help="received, awaiting_attachments, registered or returned.")
+    ] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """List letters that arrived, newest first."""
+    with _answering(as_json=as_json):
+        page = _client(config).get("/v1/inbox", state=state, limit=limit, cursor=cursor)
+        if as_json:
+            _put(page)
+        else:
+            Printer().inbox(page["items"])
+            _more(page)
+
+
+@agency_app.command()
+def show(
+    letter_id: LetterId,
+    *,
+    jws: Annotated[bool, typer.Option("--jws", help="The signed bytes alone, for 'tarasul verify'.")] = False,
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """Show a letter of either direction."""
+    with _answering(as_json=as_json):
+        path = f"/v1/letters/{segment(letter_id)}"
+        if jws:
+            sys.stdout.buffer.write(_client(config).get_bytes(f"{path}/jws"))
+            return
+        letter = _client(config).get(path)
+        if as_json:
+            _put(letter)
+        else:
+            Printer().letter(letter)
+
+
+@agency_app.command()
+def timeline(letter_id: LetterId, *, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
+    """Show everything that happened to a letter."""
+    with _answering(as_json=as_json):
+        found = _client(config).get(f"/v1/letters/{segment(letter_id)}/timeline")
+        if as_json:
+            _put(found)
+        else:
+            Printer().timeline(found["entries"])
+
+
+@agency_app.command()
+def register(
+    letter_id: LetterId,
+    *,
+    by: Clerk,
+    number: Annotated[
+        str | None, typer.Option(help="The agency's own number; one is given otherwise.")
+    ] = None,
+    unit: Annotated[str | None, typer.Option(help="Unit to which it goes.")] = None,
+    sender: FromAgency = None,
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """Register an arrived letter (قيد) and tell its sender."""
+    act = _given(registered_by=by, incoming_no=number, unit=unit, sender=sender)
+    with _answering(as_json=as_json):
+        registered = _client(config).post(f"/v1/inbox/{segment(letter_id)}/registration", act)
+        if as_json:
+            _put(registered)
+        else:
+            Printer().facts(
+                (
+                    (("رقم الوارد", "incoming no."), registered["incoming_no"]),
+                    (("من", "from"), registered["sender"]),
+                )
+            )
+
+
+@agency_app.command("return")
+def return_(
+    letter_id: LetterId,
+    *,
+    reason: Annotated[ReturnReason, typer.Option(help="Why.")],
+    by: Clerk,
+    note: Annotated[str | None, typer.Option(help="A word to the sender.")] = None,
+    sender: FromAgency = None,
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """Return an arrived letter (إعادة) to its sender, with a reason."""
+    act = _given(returned_by=by, reason=reason.value, note=note, sender=sender)
+    with _answering(as_json=as_json):
+        returned = _client(config).post(f"/v1/inbox/{segment(letter_id)}/return", act)
+        if as_json:
+            _put(returned)
+        else:
+            Printer().facts(((("أُعيد إلى", "returned to"), returned["sender"]),))
+
+
+@agency_app.command()
+def quarantine(
+    *, limit: Limit = 50, cursor: Cursor = None, config: Config = DEFAULT_CONFIG, as_json: Json = False
+) -> None:
+    """List what was put aside, newest first."""
+    with _answering(as_json=as_json):
+        page = _client(config).get("/v1/quarantine", limit=limit, cursor=cursor)
+        if as_json:
+            _put(page)
+        else:
+            Printer().quarantine(page["items"])
+            _more(page)
+
+
+@agency_app.command()
+def directory(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
+    """List the agencies of the directory in force."""
+    with _answering(as_json=as_json):
+        listing = _client(config).get("/v1/directory")
+        if as_json:
+            _put(listing)
+        else:
+            Printer().directory(listing)
+
+
+@agency_app.command()
+def numbers(
+    direction: Annotated[str, typer.Argument(help="outgoing or incoming.")],
+    *,
+    year: Annotated[int | None, typer.Option(help="This year unless given.")] = None,
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """List numbers of the adapter's series that no letter bears."""
+    with _answering(as_json=as_json):
+        listing = _client(config).get(f"/v1/numbers/{segment(direction)}/gaps", year=year)
+        if as_json:
+            _put(listing)
+        else:
+            Printer().gaps(listing)
+
+
+@agency_app.command()
+def status(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
+    """Say whether the adapter can work, and what is missing."""
+    with _answering(as_json=as_json):
+        try:
+            answer = _client(config).get("/readyz")
+        except ProblemAnswer as problem:
+            if problem.code is not ErrorCode.NOT_READY:
+                raise
+            answer = dict(problem.document)
+        if as_json:
+            _put(answer)
+        else:
+            Printer().readiness(answer)
+        raise typer.Exit(DONE if answer["ready"] else NOT_THERE)
+
+
+def exit_code(refusal: Refused) -> int:
+    """3 for what is not there now and may be later, 1 for what is refused."""
+    return NOT_THERE if refusal.status in {502, 503} else REFUSED
+
+
+@contextlib.contextmanager
+def _answering(*, as_json: bool) -> Iterator[None]:
+    """Turn a refusal into a message and an exit code."""
+    try:
+        yield
+    except Refused as refusal:
+        if as_json:
+            _put(_document(refusal), errors=True)
+        else:
+            Printer(errors=True).refusal(refusal)
+        raise typer.Exit(exit_code(refusal)) from None
+
+
+def _document(refusal: Refused) -> Mapping[str, Any]:
+    if isinstance(refusal, ProblemAnswer):
+        return refusal.document
+    return _given(
+        code=refusal.code.value,
+        detail=refusal.text("en"),
+        detail_ar=refusal.text("ar"),
+        next_step=refusal.next_step("en"),
+        next_step_ar=refusal.next_step("ar"),
+        pointer=refusal.pointer,
+    )
+
+
+def _await_outcomes(client: AdapterClient, letter_id: str, seconds: float, *, quiet: bool) -> dict[str, Any]:
+    """The letter when every recipient's outcome is there, or as it stands when the time is over."""
+    clock, shown = Clock(), dict[str, str]()
+    end = clock.monotonic() + seconds
+    while True:
+        letter = client.get(f"/v1/letters/{segment(letter_id)}")
+        for each in letter["transmissions"]:
+            if shown.get(each["recipient"]) != each["state"]:
+                shown[each["recipient"]] = each["state"]
+                if not quiet:
+                    Printer(errors=True).line(each["recipient"], *words(TRANSMISSION_STATES, each["state"]))
+        if _ended(letter) or clock.monotonic() >= end:
+            return letter
+        time.sleep(min(POLL_SECONDS, max(0.0, end - clock.monotonic())))
+
+
+def _ended(letter: Mapping[str, Any]) -> bool:
+    return all(each["state"] in TERMINAL_STATES for each in letter["transmissions"])
+
+
+def _code_of_outcomes(letter: Mapping[str, Any], seconds: float) -> int:
+    if not _ended(letter):
+        raise Refused(ErrorCode.OUTCOME_PENDING, id=letter["id"], seconds=f"{seconds:g}")
+    delivered = all(each["state"] == TransmissionState.DELIVERED for each in letter["transmissions"])
+    return DONE if delivered else REFUSED
+
+
+def _client(config: Path) -> AdapterClient:
+    return AdapterClient.of(read_settings(config))
+
+
+def _given(**members: str | None) -> dict[str, str]:
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _more(page: Mapping[str, Any]) -> None:
+    if page["next"] is not None:
+        Printer(errors=True).line("للمزيد", "for more:", f"--cursor {page['next']}")
+
+
+def _put(document: Mapping[str, Any], *, errors: bool = False) -> None:
+    """One JSON object, UTF-8 whatever the terminal is set to."""
+    stream = sys.stderr if errors else sys.stdout
+    stream.flush()
+    stream.buffer.write(json.dumps(document, ensure_ascii=False, indent=2).encode() + b"\n")
+    stream.buffer.flush()
