@@ -8,8 +8,12 @@ import aio_pika
 from aio_pika.abc import AbstractConnection
 from yarl import URL
 
+from broker.frames import tolerate
+
 HEARTBEAT_SECONDS = 10
 CONNECT_TIMEOUT_SECONDS = 15
+
+tolerate()
 
 
 @dataclass(frozen=True, slots=True)
