@@ -30,7 +30,8 @@ TERMINAL_STATES = frozenset(
 
 class Effect(StrEnum):
     """What a receipt did: ``advanced`` the state; ``repeated`` what was known; was ``added`` to the timeline without
-    changing the state; or is a ``conflict`` with the outcome that stands, kept, shown and counted."""
+    changing the state; or is a ``conflict`` with the outcome that stands, kept, shown and counted.
+    """
 
     ADVANCED = "advanced"
     REPEATED = "repeated"

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from schemas.marks import AgencyCode, Timestamp
 from schemas.validation import refusal_of
@@ -19,6 +19,7 @@ class KeyPurpose(StrEnum):
     TRANSPORT = "transport"
     SEAL = "seal"
     ENVELOPE = "envelope"
+    WITNESS = "witness"
     DIRECTORY = "directory"
     RECEIPTS = "receipts"
     LOG = "log"
@@ -65,12 +66,21 @@ class AgencyRecord(_Wire):
     link_style: Annotated[str, Field(max_length=32)] = "api"
     accepted_types: Annotated[list[str], Field(max_length=200)] = []
     may_send: Annotated[list[str], Field(max_length=200)] = []
+    calendar: Annotated[str, Field(max_length=64)] | None = None
+
+    def accepts(self, type_name: str) -> bool:
+        """Whether letters of this type may be sent to the agency."""
+        return not self.accepted_types or type_name in self.accepted_types
+
+    def may_send_type(self, type_name: str) -> bool:
+        """Whether the agency may send letters of this type; the type's own rule applies besides."""
+        return not self.may_send or type_name in self.may_send
 
 
 class DirectoryPayload(_Wire):
     """The whole directory. ``issuers`` are certificates of issuing authorities, base64 of DER."""
 
-    version: Annotated[int, Field(ge=1)]
+    version: Annotated[StrictInt, Field(ge=1)]
     issued_at: Timestamp
     valid_until: Timestamp
     issuers: Annotated[list[str], Field(min_length=1, max_length=20)]

@@ -1,13 +1,34 @@
-"""Hijri dates by the Umm al-Qura calendar, which Kuwaiti gazette dates follow, 1343 to 1500 AH."""
+"""Hijri dates by the Umm al-Qura calendar, which Kuwaiti gazette dates follow, 1343 to 1500 AH.
+
+Written ``YYYY-MM-DD`` AH on the wire; :func:`printed` gives them as on paper. Outside the range there is no Hijri
+date, and the Gregorian one stands alone.
+"""
 
 from datetime import date, timedelta
+from functools import lru_cache
 
 from hijridate import Gregorian
 
 FIRST_DAY = date(1924, 8, 1)
 LAST_DAY = date(2077, 11, 16)
 
+MONTHS = (
+    "محرم",
+    "صفر",
+    "ربيع الأول",
+    "ربيع الآخر",
+    "جمادى الأولى",
+    "جمادى الآخرة",
+    "رجب",
+    "شعبان",
+    "رمضان",
+    "شوال",
+    "ذو القعدة",
+    "ذو الحجة",
+)
 
+
+@lru_cache(maxsize=1024)
 def hijri_of(day: date) -> str | None:
     """``day`` as ``YYYY-MM-DD`` AH, or None outside the calendar's range."""
     if not FIRST_DAY <= day <= LAST_DAY:
@@ -15,6 +36,18 @@ def hijri_of(day: date) -> str | None:
     return str(Gregorian(day.year, day.month, day.day).to_hijri().isoformat())
 
 
-def agrees(printed: str, day: date) -> bool:
-    """Whether a printed Hijri date may stand for ``day``: one day either way, for the sighting of the moon."""
-    return any(hijri_of(day + timedelta(days=shift)) == printed for shift in (0, -1, 1))
+def agrees(hijri_date: str, day: date) -> bool:
+    """Whether a sender's Hijri date may stand for ``day``: one day either way, for the sighting of the moon."""
+    return any(hijri_of(day + timedelta(days=shift)) == hijri_date for shift in (0, -1, 1))
+
+
+def printed(hijri_date: str) -> str:
+    """``1432-09-01`` as it stands on a letter: «1 رمضان 1432 هـ».
+
+    Raises:
+        ValueError: if it is not written ``YYYY-MM-DD`` with a month from 1 to 12.
+    """
+    year, month, day = (int(part) for part in hijri_date.split("-"))
+    if not 1 <= month <= len(MONTHS):
+        raise ValueError(hijri_date)
+    return f"{day} {MONTHS[month - 1]} {year} هـ"

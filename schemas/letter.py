@@ -8,7 +8,7 @@ Dates keep the spelling of the bytes; properties give them as instants.
 from datetime import date, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 
 from schemas.errors import ErrorCode, Refused
 from schemas.marks import (
@@ -61,7 +61,7 @@ class Reference(Wire):
 
 
 class ReplyRequest(Wire):
-    required: bool
+    required: StrictBool
     due_at: Timestamp | None = None
 
     @property
@@ -82,7 +82,7 @@ class Attachment(Wire):
 
     name: WireLine
     media_type: Annotated[str, Field(pattern=r"^[a-z0-9.+-]+/[a-z0-9.+-]+$", max_length=100)]
-    size: Annotated[int, Field(ge=0)]
+    size: Annotated[StrictInt, Field(ge=0)]
     sha256: Digest
     key: Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -114,7 +114,7 @@ class Letter(Wire):
     data_class: DataClass
     urgency: Urgency
     action: Action
-    paper_original: bool
+    paper_original: StrictBool
     retention_class: RetentionClass
     reply: ReplyRequest
     content: Content | None = None
@@ -163,5 +163,7 @@ def _check_days(letter: Letter) -> None:
             place = f"/references/{index}/date"
             date.fromisoformat(reference.date)
     except ValueError as error:
-        raise Refused(ErrorCode.SCHEMA_INVALID, pointer=place, problem=f"{place}: no such day or hour") from error
+        raise Refused(
+            ErrorCode.SCHEMA_INVALID, pointer=place, problem=f"{place}: no such day or hour"
+        ) from error
     check_deadline(expires_at, issued_at)

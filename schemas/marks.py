@@ -102,5 +102,8 @@ def check_deadline(expires_at: datetime, issued_at: datetime, pointer: str = "/e
     """
     if not timedelta(0) < expires_at - issued_at <= timedelta(days=MOST_DAYS):
         raise Refused(
-            ErrorCode.DEADLINE_OUT_OF_RANGE, pointer=pointer, expires_at=expires_at.isoformat(), days=MOST_DAYS
+            ErrorCode.DEADLINE_OUT_OF_RANGE,
+            pointer=pointer,
+            expires_at=expires_at.isoformat(),
+            days=MOST_DAYS,
         )

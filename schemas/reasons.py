@@ -81,7 +81,9 @@ _N = NonDeliveryReason
 _I = IncidentReason
 _R = ReturnReason
 _KEEP_AR = "الرسالة محفوظة في الحجر ولم تؤثر في أي كتاب. راجع مسؤول أمن المعلومات لدى الجهة التي نُشرت باسمها."
-_KEEP_EN = "The message is kept in the quarantine and changed no letter. Ask the agency whose account published it."
+_KEEP_EN = (
+    "The message is kept in the quarantine and changed no letter. Ask the agency whose account published it."
+)
 
 NON_DELIVERY: Mapping[NonDeliveryReason, ReasonText] = MappingProxyType(
     {
@@ -180,7 +182,9 @@ NON_DELIVERY: Mapping[NonDeliveryReason, ReasonText] = MappingProxyType(
 
 INCIDENT: Mapping[IncidentReason, ReasonText] = MappingProxyType(
     {
-        _I.CARRIES_BCC: _T("تحمل الرسالة الترويسة BCC", "the message carries a BCC header", _KEEP_AR, _KEEP_EN),
+        _I.CARRIES_BCC: _T(
+            "تحمل الرسالة الترويسة BCC", "the message carries a BCC header", _KEEP_AR, _KEEP_EN
+        ),
         _I.CARRIES_CC: _T("تحمل الرسالة الترويسة CC", "the message carries a CC header", _KEEP_AR, _KEEP_EN),
         _I.CARRIES_EXPIRATION: _T(
             "تحمل الرسالة مهلة انتهاء لدى الوسيط", "the message carries an expiration", _KEEP_AR, _KEEP_EN
@@ -244,7 +248,10 @@ INCIDENT: Mapping[IncidentReason, ReasonText] = MappingProxyType(
         ),
         _I.SIGNATURE_INVALID: _T("توقيع الرسالة غير صحيح", "the signature is wrong", _KEEP_AR, _KEEP_EN),
         _I.TOKEN_MALFORMED: _T(
-            "الرسالة ليست وثيقة موقّعة سليمة", "the message is no well-formed signed document", _KEEP_AR, _KEEP_EN
+            "الرسالة ليست وثيقة موقّعة سليمة",
+            "the message is no well-formed signed document",
+            _KEEP_AR,
+            _KEEP_EN,
         ),
         _I.TOKEN_TOO_LARGE: _T(
             "حجم الرسالة يجاوز الحد الأقصى", "the message exceeds the largest size", _KEEP_AR, _KEEP_EN
@@ -309,7 +316,5 @@ def reason_text(code: str) -> ReasonText | None:
 
 
 _BY_CODE: Mapping[str, ReasonText] = {
-    reason.value: text
-    for texts in (NON_DELIVERY, INCIDENT, RETURN)
-    for reason, text in texts.items()
+    reason.value: text for texts in (NON_DELIVERY, INCIDENT, RETURN) for reason, text in texts.items()
 }

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from schemas.errors import ErrorCode, Language, Refused
 from schemas.marks import AgencyCode, Digest, Identifier
@@ -100,8 +100,8 @@ class Receipt(_Wire):
     iss: AgencyCode
     aud: AgencyCode
     jti: Identifier
-    iat: int
-    toe: int
+    iat: Annotated[StrictInt, Field(ge=0)]
+    toe: Annotated[StrictInt, Field(ge=0)]
     txn: Annotated[str, Field(max_length=64)] | None = None
     sub_id: ReceiptSubject
     events: dict[str, dict[str, Any]]
@@ -170,7 +170,5 @@ def parse_receipt(claims: dict[str, Any]) -> Receipt:
     except ValidationError as error:
         raise refusal_of(error) from error
     if len(receipt.events) != 1 or next(iter(receipt.events)) not in _EVENTS:
-        raise Refused(
-            ErrorCode.SCHEMA_INVALID, pointer="/events", problem="/events: exactly one known event"
-        )
+        raise Refused(ErrorCode.SCHEMA_INVALID, pointer="/events", problem="/events: exactly one known event")
     return receipt

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from schemas.marks import AgencyCode, Digest
 from schemas.validation import refusal_of
@@ -18,11 +18,11 @@ class DeadLetterStatement(BaseModel):
     digest: Digest
     reason: Annotated[str, Field(max_length=64)]
     stage: Annotated[str, Field(max_length=32)]
-    attempts: Annotated[int, Field(ge=1)]
+    attempts: Annotated[StrictInt, Field(ge=1)]
     exchange: Annotated[str, Field(max_length=255)]
     routing_key: Annotated[str, Field(max_length=255)]
-    received_at: int
-    given_up_at: int
+    received_at: Annotated[StrictInt, Field(ge=0)]
+    given_up_at: Annotated[StrictInt, Field(ge=0)]
 
 
 def build_dead_letter(
@@ -35,7 +35,7 @@ def build_dead_letter(
     attempts: int,
     exchange: str,
     routing_key: str,
-    received_at: int,
+    received_at: Annotated[StrictInt, Field(ge=0)],
     given_up_at: int,
 ) -> dict[str, Any]:
     """The claims of a dead-letter statement, ready to be signed."""

@@ -18,10 +18,10 @@ LONGEST_TEXT = 130_000
 
 # The same classes serve Python, the validator's Rust and, in the published schemas, ECMA-262. Besides the bidi
 # controls: zero-width characters, line and paragraph separators, soft hyphen, controls, interlinear marks.
-_HIDDEN = r"\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-_OVERRIDING = (
-    r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u180e\u200b\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+_HIDDEN = (
+    r"\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
 )
+_OVERRIDING = r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u180e\u200b\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
 
 LINE_PATTERN = f"^[^{_HIDDEN}]+$"
 """Codes, numbers, names of posts and files: whoever reads one must see all of it."""
