@@ -6,7 +6,7 @@ headers. The broker passes them on as they are. ``pamqp`` raises on them, ``aior
 connection, and the broker delivers the same message again: one message would stop an agency's mail until the
 delivery limit, and count against every healthy letter in the prefetch window as well.
 
-So :func:`tolerate` makes ``pamqp`` read such a message as one that carries the header :data:`UNREADABLE`. That
+So :func:`tolerate` makes ``pamqp`` read such a message as one with the header :data:`UNREADABLE`. That
 is a foreign header, and the adapter treats the message as the incident that it is. It replaces two methods of
 the library for the whole process; the tests on the real broker fail if they change their meaning.
 """
@@ -19,7 +19,7 @@ from pamqp.header import ContentHeader
 
 UNREADABLE = "x-unreadable-properties"
 LARGEST_PROPERTIES = 32 * 1024
-"""Bytes. Ours are a few hundred, a dead letter's with its statement some thousand. What is larger is not decoded
+"""Bytes. Ours are a few hundred, with the statement of a dead letter some thousand. Larger ones are not read
 at all: the library's time grows with the square of the size."""
 
 _FIXED = struct.Struct(">HHQ")
