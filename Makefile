@@ -1,0 +1,35 @@
+# Every target makes its own machine ready first; see deploy/setup.sh.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench dist lock clean
+BIN := .venv/bin
+
+help: ## what can be done
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+setup: ## make this machine ready: RabbitMQ, .venv, dependencies
+	@sh deploy/setup.sh
+
+demo: setup ## three ministries, a story, and the books (ONCE=1: no terminal)
+	@$(BIN)/tarasul demo run run/demo $(if $(ONCE),--once)
+
+test: check ## everything that must hold, on a real broker
+	@TARASUL_ALL_CODES=1 $(BIN)/pytest $(PYTEST)
+
+check: setup ## linters, types, import contract
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: setup ## how fast it is, beside bare aio-pika (QUICK=1: three minutes)
+	@$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick)
+
+dist: setup ## the wheel, in dist/
+	@$(BIN)/python -m build --wheel --no-isolation --outdir dist .
+
+lock: setup ## write requirements/*.txt anew from pyproject.toml (needs uv)
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements/run.txt
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group dev -o requirements/dev.txt
+
+clean: ## remove what these targets made
+	@rm -rf .venv run dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
