@@ -1,1 +1,1 @@
-"""What is said: letters, receipts, the directory, reason and error codes. Pure data: no I/O, no cryptography."""
+"""What is said: letters, receipts, the directory, reasons and errors. Pure data: no I/O, no cryptography."""

@@ -4,9 +4,10 @@ No official list is public; see README.
 """
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +22,15 @@ class ReferenceAgency:
     note: str
 
 
-@cache
-def all_agencies() -> dict[str, ReferenceAgency]:
-    """Every agency of the list, by code."""
-    with files("schemas").joinpath("agencies.csv").open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file)
-        return {row["code"]: ReferenceAgency(**row) for row in rows}
+def _read() -> dict[str, ReferenceAgency]:
+    text = files("schemas").joinpath("agencies.csv").read_text(encoding="utf-8")
+    return {row["code"]: ReferenceAgency(**row) for row in csv.DictReader(text.splitlines())}
+
+
+AGENCIES: Mapping[str, ReferenceAgency] = MappingProxyType(_read())
+"""Every agency of the list, by code."""
 
 
 def connected() -> list[ReferenceAgency]:
     """The 52."""
-    return [agency for agency in all_agencies().values() if agency.status == "connected"]
+    return [agency for agency in AGENCIES.values() if agency.status == "connected"]

@@ -1,6 +1,7 @@
 """The Kuwaiti civil number (الرقم المدني): twelve digits, the last of them a check digit.
 
-Century (2: 19xx, 3: 20xx), date of birth YYMMDD, serial, check digit. Source: reference rules of correspondence.
+Century (2: 19xx, 3: 20xx), date of birth YYMMDD, serial, check digit. Source: reference rules of
+correspondence.
 """
 
 import re

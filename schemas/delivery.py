@@ -2,9 +2,10 @@
 
     accepted ─> sent ─> held ─> delivered | not_delivered | refused
 
-Invariants: a terminal state is left in one case only, *delivered in time* over *not delivered (expired)*; receipts
-may come late, twice and out of order. Whether a *delivered* was in time is judged by the authority's record; an
-adapter that cannot know takes it as in time, because *expired never deletes what a recipient holds*.
+Invariants: a terminal state is left in one case only, *delivered in time* over *not delivered (expired)*;
+receipts may come late, twice and out of order. Whether a *delivered* was in time is judged by the authority's
+record; an adapter that cannot know takes it as in time, because *expired never deletes what a recipient
+holds*.
 """
 
 from dataclasses import dataclass
@@ -29,8 +30,10 @@ TERMINAL_STATES = frozenset(
 
 
 class Effect(StrEnum):
-    """What a receipt did: ``advanced`` the state; ``repeated`` what was known; was ``added`` to the timeline without
-    changing the state; or is a ``conflict`` with the outcome that stands, kept, shown and counted.
+    """What a receipt did.
+
+    It ``advanced`` the state; ``repeated`` what was known; was ``added`` to the timeline without changing the
+    state; or is a ``conflict`` with the outcome that stands: kept, shown and counted.
     """
 
     ADVANCED = "advanced"

@@ -1,7 +1,7 @@
 """The codes of every refusal and failure that a person or a machine is told.
 
-A code is stable: once published it keeps its meaning. Its texts stand in :mod:`schemas.error_texts`, in the module of
-its group; an unpublished code without texts fails a test.
+A code is stable: once published it keeps its meaning. Its texts stand in :mod:`schemas.error_texts`, in the
+module of its group; an unpublished code without texts fails a test.
 """
 
 from dataclasses import dataclass

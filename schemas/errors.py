@@ -2,8 +2,8 @@
 
     raise Refused(ErrorCode.RECIPIENT_UNKNOWN, pointer="/recipients/0/agency", agency="XYZ")
 
-Every error shown to a person or a machine is a :class:`Refused` with a code of :class:`ErrorCode`; the texts are in
-:data:`CATALOGUE`, the page ``docs/errors.md`` is generated from it.
+Every error shown to a person or a machine is a :class:`Refused` with a code of :class:`ErrorCode`; the texts
+are in :data:`CATALOGUE`, the page ``docs/errors.md`` is generated from it.
 """
 
 from collections.abc import Mapping
@@ -33,8 +33,9 @@ class _Params(dict[str, str]):
 def fill(text: str, params: Mapping[str, object]) -> str:
     """Put ``params`` into the placeholders of ``text``.
 
-    A value may come from outside: it is cut to :data:`LONGEST_PARAM` characters, and what does not print (controls,
-    bidi and zero-width characters) becomes U+FFFD, so that a hostile value can neither fill nor disguise a message.
+    A value may come from outside: it is cut to :data:`LONGEST_PARAM` characters, and what does not print
+    (controls, bidi and zero-width characters) becomes U+FFFD, so that a hostile value can neither fill nor
+    disguise a message.
     """
     printable = {
         name: "".join(char if char.isprintable() else "\ufffd" for char in str(value)[:LONGEST_PARAM])
@@ -85,5 +86,5 @@ def _rebuilt(kind: type[Refused], code: ErrorCode, pointer: str | None, params: 
     return kind(code, pointer=pointer, **params)
 
 
-class RefusedValue(Refused, ValueError):
+class RefusedValue(Refused, ValueError):  # noqa: N818 - as above
     """A refusal that a pydantic validator may raise: pydantic catches it and adds the place."""

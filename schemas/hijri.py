@@ -1,7 +1,7 @@
 """Hijri dates by the Umm al-Qura calendar, which Kuwaiti gazette dates follow, 1343 to 1500 AH.
 
-Written ``YYYY-MM-DD`` AH on the wire; :func:`printed` gives them as on paper. Outside the range there is no Hijri
-date, and the Gregorian one stands alone.
+Written ``YYYY-MM-DD`` AH on the wire; :func:`printed` gives them as on paper. Outside the range there is no
+Hijri date, and the Gregorian one stands alone.
 """
 
 from datetime import date, timedelta
@@ -37,7 +37,7 @@ def hijri_of(day: date) -> str | None:
 
 
 def agrees(hijri_date: str, day: date) -> bool:
-    """Whether a sender's Hijri date may stand for ``day``: one day either way, for the sighting of the moon."""
+    """Whether a sender's Hijri date may stand for ``day``: one day either way, as the moon is sighted."""
     return any(hijri_of(day + timedelta(days=shift)) == hijri_date for shift in (0, -1, 1))
 
 

@@ -16,7 +16,7 @@ UUID7_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f
 DIGEST_PATTERN = "^[0-9a-f]{64}$"
 """SHA-256 of a token's JWS signing input."""
 
-_AGENCY_CODE_PATTERN = re.compile("[A-Z]{2,8}")
+_AGENCY_CODE = re.compile("[A-Z]{2,8}")
 _UUID7 = re.compile(UUID7_PATTERN[1:-1])
 _RANDOM_BYTES = 10
 _LAST_MS = (1 << 48) - 1

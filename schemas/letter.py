@@ -1,8 +1,8 @@
 """The letter as it travels: tolerant.
 
-On the wire, members that this release does not know are kept and ignored, at every level: newer and older adapters
-talk to each other. Nothing here is ever written back: the signed bytes are the letter, a model is a view of them.
-Dates keep the spelling of the bytes; properties give them as instants.
+On the wire, members that this release does not know are kept and ignored, at every level: newer and older
+adapters talk to each other. Nothing here is ever written back: the signed bytes are the letter, a model is a
+view of them. Dates keep the spelling of the bytes; properties give them as instants.
 """
 
 from datetime import date, datetime
@@ -52,7 +52,7 @@ class Recipient(Wire):
 
 
 class Reference(Wire):
-    """A letter that this one speaks of, as it is printed: إشارة إلى كتابكم رقم … المؤرخ …"""
+    """A letter that this one speaks of, as it is printed: «إشارة إلى كتابكم رقم … المؤرخ …»."""
 
     agency: AgencyCode
     outgoing_no: WireLine
@@ -78,7 +78,7 @@ class Signatory(Wire):
 
 
 class Attachment(Wire):
-    """A manifest entry: the bytes are an encrypted object in the vault and never travel through the broker."""
+    """A manifest entry: the bytes are an encrypted object in the vault and never pass the broker."""
 
     name: WireLine
     media_type: Annotated[str, Field(pattern=r"^[a-z0-9.+-]+/[a-z0-9.+-]+$", max_length=100)]
@@ -135,7 +135,8 @@ def parse_letter(claims: dict[str, Any]) -> Letter:
     Whether the type is known, and its fields, is :func:`schemas.types.check_letter`'s.
 
     Raises:
-        Refused: ``schema_invalid``, ``recipient_twice``, ``recipient_is_sender`` or ``deadline_out_of_range``, with
+        Refused: ``schema_invalid``, ``recipient_twice``, ``recipient_is_sender`` or
+        ``deadline_out_of_range``, with
             the JSON pointer of the first offending member.
     """
     try:

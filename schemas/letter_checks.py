@@ -1,4 +1,4 @@
-"""Checks of a letter against its type and the rules for all: strict for what the API takes, tolerant on arrival."""
+"""Checks of a letter by its type and the rules for all: strict for the API, tolerant on arrival."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -34,8 +34,8 @@ def check_request(request: LetterRequest, sender: str, now: datetime | None = No
     Raises:
         Refused: ``type_unknown``, ``sender_not_allowed``, ``recipient_twice``, ``recipient_is_sender``,
             ``encryption_required``, ``attachments_not_available``, ``unknown_member``, ``schema_invalid``,
-            ``checklist_incomplete``, ``deadline_out_of_range``, ``issued_in_future``, ``hijri_date_mismatch`` and those
-            of text, with the JSON pointer.
+            ``checklist_incomplete``, ``deadline_out_of_range``, ``issued_in_future``, ``hijri_date_mismatch``
+            and those of text, with the JSON pointer.
     """
     kind = letter_type(request.type)
     _check_sender(kind, sender)
@@ -66,7 +66,7 @@ def check_request(request: LetterRequest, sender: str, now: datetime | None = No
 
 
 def check_letter(letter: Letter) -> None:
-    """Judge a letter that arrived by its type. Unknown members are kept; the checklist is the sender's business.
+    """Judge a letter that arrived by its type. Unknown members are kept; the checklist is the sender's.
 
     Raises:
         Refused: ``type_unknown``, ``sender_not_allowed``, ``schema_invalid`` or ``civil_number_invalid``.

@@ -1,4 +1,4 @@
-"""What the local API takes: strict. Unknown members are refused by name; what is left out the adapter fills in."""
+"""What the local API takes: strict. Unknown members are refused; the adapter fills in what is left out."""
 
 import re
 from datetime import date, datetime
@@ -108,9 +108,9 @@ class ContentRequest(Api):
 class LetterRequest(Api):
     """A letter to be sent.
 
-    Defaults: type ``letter.general/1``, secrecy NORMAL, data class RESTRICTED (a letter is public only if somebody
-    says so), urgency ROUTINE, action FOR_ACTION, retention from the type; the number, dates and ``thread_id`` are
-    given by the adapter.
+    Defaults: type ``letter.general/1``, secrecy NORMAL, data class RESTRICTED (a letter is public only if
+    somebody says so), urgency ROUTINE, action FOR_ACTION, retention from the type; the number, dates and
+    ``thread_id`` are given by the adapter.
     """
 
     type: Annotated[str, Field(min_length=1, max_length=80)] = "letter.general/1"
@@ -136,7 +136,8 @@ def parse_request(claims: dict[str, Any]) -> LetterRequest:
     """Read what a caller of the local API sent (already through the strict JSON reader).
 
     Raises:
-        Refused: ``unknown_member``, ``schema_invalid``, ``text_forbidden_character`` or ``text_not_nfc``, with the
+        Refused: ``unknown_member``, ``schema_invalid``, ``text_forbidden_character`` or ``text_not_nfc``,
+        with the
             JSON pointer of the first offending member.
     """
     try:

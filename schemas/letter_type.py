@@ -1,4 +1,4 @@
-"""What a type of letter is: its fields, who may issue it, what may answer it, its clocks and its checklist."""
+"""What a type of letter is: its fields, who may issue it, what answers it, its clocks and checklist."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from schemas.working_time import WorkingSpan
 
 
 class TypeFields(BaseModel):
-    """Base of a type's fields. One model serves both sides: the API forbids unknown members, the wire keeps them."""
+    """Base of a type's fields: the API forbids unknown members, the wire keeps them."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 

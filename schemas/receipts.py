@@ -1,4 +1,4 @@
-"""Receipts: Security Event Tokens (RFC 8417) whose one event is an ERDS event of ETSI EN 319 522-3, or our own."""
+"""Receipts: Security Event Tokens (RFC 8417) whose one event is one of ETSI EN 319 522-3, or our own."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -163,7 +163,8 @@ def parse_receipt(claims: dict[str, Any]) -> Receipt:
     """Read the claims of a receipt.
 
     Raises:
-        Refused: ``schema_invalid``; also for no event, several events, or one that this release does not know.
+        Refused: ``schema_invalid``; also for no event, several events, or one that this release does not
+        know.
     """
     try:
         receipt = Receipt.model_validate(claims)

@@ -16,19 +16,23 @@ LONGEST_LINE = 200
 LONGEST_TEXT = 130_000
 """Characters of a body; with two bytes an Arabic letter it fills the largest payload."""
 
-# The same classes serve Python, the validator's Rust and, in the published schemas, ECMA-262. Besides the bidi
-# controls: zero-width characters, line and paragraph separators, soft hyphen, controls, interlinear marks.
+# The same classes serve Python, the validator's Rust and, in the published schemas, ECMA-262. Besides the
+# bidi controls: zero-width characters, line and paragraph separators, soft hyphen, controls, interlinear marks.
 _HIDDEN = (
-    r"\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    r"\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e"
+    r"\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
 )
-_OVERRIDING = r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u180e\u200b\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+_OVERRIDING = (
+    r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u180e"
+    r"\u200b\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+)
 
 LINE_PATTERN = f"^[^{_HIDDEN}]+$"
 """Codes, numbers, names of posts and files: whoever reads one must see all of it."""
 
 RUNNING_PATTERN = f"^[^{_OVERRIDING}]*$"
-"""Subject and body. The marks U+200C, U+200D, U+200E, U+200F and U+061C are allowed, since pasted text is full of
-them; embeddings, overrides and isolates are not."""
+"""Subject and body. The marks U+200C, U+200D, U+200E, U+200F and U+061C are allowed, since pasted text is
+full of them; embeddings, overrides and isolates are not."""
 
 SUBJECT_PATTERN = f"^[^\\t\\n\\r\\u2028\\u2029{_OVERRIDING}]+$"
 """As running text, on one line."""
@@ -53,7 +57,7 @@ def require_running(text: str) -> str:
 
 
 def require_subject(text: str) -> str:
-    """``text`` as it is, if it is fit for a subject: running text on one line. Raises as :func:`require_line`."""
+    """``text`` as it is, if it is fit for a subject: one line. Raises as :func:`require_line`."""
     return _require(text, _UNFIT_FOR_SUBJECT)
 
 

@@ -1,7 +1,8 @@
 """Reply clocks in working time.
 
-All of it is a default kept as data, an assumption and not a rule of Kuwait: working days Sunday to Thursday, 07:30 to
-14:30, and the clocks by urgency. Public holidays are the agency's calendar in the directory, not known here.
+All of it is a default kept as data, an assumption and not a rule of Kuwait: working days Sunday to Thursday,
+07:30 to 14:30, and the clocks by urgency. Public holidays are the agency's calendar in the directory, not
+known here.
 """
 
 from collections.abc import Mapping

@@ -18,7 +18,7 @@ TEXTS: Mapping[E, T] = {
         "أوقف وسيط الرسائل النشر مؤقتاً لنفاد الذاكرة أو مساحة القرص لديه.",
         "The broker has stopped publishing for want of memory or disk.",
         "لا يلزم إجراء من الجهة: تبقى الكتب محفوظة وتُرسل تلقائياً. على المشغّل توفير مساحة للوسيط.",
-        "Nothing is needed from the agency: letters are kept and leave by themselves. The operator frees space.",
+        "Nothing is needed from the agency: letters are kept. The operator frees space.",
     ),
     E.BROKER_REFUSED: T(
         502,
@@ -44,7 +44,7 @@ TEXTS: Mapping[E, T] = {
     E.DISK_TOO_SMALL: T(
         422,
         "تحتاج صناديق البريد إلى {needed} بايت، ولا يُسمح لها إلا بـ {allowed} بايت من قرص الوسيط.",
-        "The mailboxes may grow to {needed} bytes; only {allowed} bytes of the broker's disk may be used for them.",
+        "The mailboxes may grow to {needed} bytes; they may use {allowed} bytes of the broker's disk.",
         "زد مساحة القرص أو صغّر حدود صناديق البريد.",
         "Enlarge the disk or lower the size limits of the mailboxes.",
     ),

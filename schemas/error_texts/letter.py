@@ -58,7 +58,7 @@ TEXTS: Mapping[E, T] = {
     E.DEADLINE_OUT_OF_RANGE: T(
         422,
         "آخر موعد للتسليم {expires_at} يجب أن يقع بعد وقت الإصدار وخلال {days} يوماً منه.",
-        "The last moment of delivery, {expires_at}, must lie after the time of issue and within {days} days of it.",
+        "The deadline {expires_at} must lie after the time of issue and within {days} days of it.",
         "صحّح آخر موعد للتسليم، أو اتركه ليُحدَّد بحسب نوع الكتاب.",
         "Correct expires_at, or leave it out to have the type's default.",
     ),
