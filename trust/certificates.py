@@ -1,17 +1,22 @@
-"""Certificates: a root that signs issuing authorities only, and what those issue.
+"""Certificates: reading them, and the two levels of authority that issue them.
 
-Two levels. The root is used a few times in its life, from a folder of its own that is kept offline, and adapters pin
-its certificate. The issuing authority signs the certificates of agencies, of the broker and of the authority's own
-signing keys. Everything is P-256: the one curve that TLS, Erlang, every HSM and the path check below agree on.
+    root = RootAuthority.create(offline_folder, not_before=now, not_after=in_twenty_years)
+    issuing = IssuingAuthority.create(folder, root, "Tarasul Issuing CA 1", not_before=now, not_after=in_five_years)
+    certificate = issuing.issue_certificate(KeyPurpose.SEAL, "MPW", public_key, not_before=now, not_after=in_a_year)
+
+The root signs issuing authorities and nothing else; its folder is kept apart and offline, its certificate is what
+adapters pin. P-256 throughout: ``cryptography``'s path check refuses Ed25519 certificates, and every HSM has P-256.
 """
 
 import base64
 import hashlib
 import ipaddress
+import os
+import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
+from typing import Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -21,162 +26,230 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from schemas.directory import KeyPurpose
 from schemas.errors import ErrorCode
 from trust.errors import VerificationError
+from trust.key_files import LARGEST_FILE, generate_key, read_key
 
 ORGANISATION = "Tarasul"
-ROOT_YEARS = 20
-ISSUER_YEARS = 10
-_BACKDATED = timedelta(minutes=5)
-"""A certificate counts a little before it is made, for clocks that are behind."""
-
-
-@dataclass(frozen=True, slots=True)
-class CertificateAuthority:
-    """A key that signs certificates, and its own certificate."""
-
-    key: ec.EllipticCurvePrivateKey
-    certificate: x509.Certificate
-
-    def issue_authority(self, name: str, public_key: ec.EllipticCurvePublicKey, now: datetime) -> x509.Certificate:
-        """The certificate of an issuing authority: may sign certificates of ends, no further authorities."""
-        return (
-            _builder(_subject(name, "issuing"), self.certificate.subject, public_key, now, 365 * ISSUER_YEARS)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_usage(signs_certificates=True), critical=True)
-            .add_extension(_key_of(self.certificate), critical=False)
-            .sign(self.key, hashes.SHA256())
-        )
-
-    def issue(
-        self, code: str, purpose: KeyPurpose, public_key: ec.EllipticCurvePublicKey, now: datetime, days: int
-    ) -> x509.Certificate:
-        """The certificate of one key of ``code``.
-
-        The common name is the code: the broker takes it as the user name. The organisational unit is the purpose.
-        """
-        encrypts = purpose is KeyPurpose.ENVELOPE
-        builder = (
-            _builder(_subject(code, purpose.value), self.certificate.subject, public_key, now, days)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(agrees_keys=encrypts), critical=True)
-            .add_extension(
-                x509.SubjectAlternativeName(
-                    [x509.UniformResourceIdentifier(f"urn:x-tarasul:agency:{code}:{purpose.value}")]
-                ),
-                critical=False,
-            )
-            .add_extension(_key_of(self.certificate), critical=False)
-        )
-        if purpose is KeyPurpose.TRANSPORT:
-            builder = builder.add_extension(
-                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
-            )
-        return builder.sign(self.key, hashes.SHA256())
-
-    def issue_server(
-        self, hosts: Sequence[str], public_key: ec.EllipticCurvePublicKey, now: datetime, days: int
-    ) -> x509.Certificate:
-        """The certificate of a server that is reached as any of ``hosts`` (names or addresses)."""
-        return (
-            _builder(_subject(hosts[0], "server"), self.certificate.subject, public_key, now, days)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            .add_extension(x509.SubjectAlternativeName([_general_name(host) for host in hosts]), critical=False)
-            .add_extension(_key_of(self.certificate), critical=False)
-            .sign(self.key, hashes.SHA256())
-        )
-
-
-def make_root(key: ec.EllipticCurvePrivateKey, now: datetime) -> CertificateAuthority:
-    """A self-signed root that may sign issuing authorities and nothing below them."""
-    name = _subject("Tarasul Root", "root")
-    certificate = (
-        _builder(name, name, key.public_key(), now, 365 * ROOT_YEARS)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
-        .add_extension(_usage(signs_certificates=True), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    return CertificateAuthority(key, certificate)
-
-
-def pem_of(*certificates: x509.Certificate) -> bytes:
-    """PEM, the leaf first."""
-    return b"".join(c.public_bytes(serialization.Encoding.PEM) for c in certificates)
-
-
-def base64_of(certificate: x509.Certificate) -> str:
-    """Base64 of DER, as ``x5c`` and the directory hold it."""
-    return base64.b64encode(certificate.public_bytes(serialization.Encoding.DER)).decode("ascii")
-
-
-def certificate_from(text: str) -> x509.Certificate:
-    """The certificate in base64 of DER.
-
-    Raises:
-        VerificationError: ``certificate_unreadable``.
-    """
-    try:
-        return x509.load_der_x509_certificate(base64.b64decode(text, validate=True))
-    except ValueError as error:
-        raise VerificationError(ErrorCode.CERTIFICATE_UNREADABLE, path="x5c", problem=str(error)) from error
-
-
-def read_certificates(file: Path) -> list[x509.Certificate]:
-    """All certificates in a PEM file, in their order.
-
-    Raises:
-        VerificationError: ``certificate_unreadable``.
-    """
-    try:
-        return x509.load_pem_x509_certificates(file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise VerificationError(ErrorCode.CERTIFICATE_UNREADABLE, path=str(file), problem=str(error)) from error
+_KID_DIGEST_LENGTH = 16
 
 
 def read_certificate(file: Path) -> x509.Certificate:
-    """The first certificate in a PEM file. Raises as :func:`read_certificates`."""
-    return read_certificates(file)[0]
+    """The (first) certificate in a PEM file.
+
+    Raises:
+        VerificationError: ``certificate_unreadable``.
+    """
+    try:
+        with file.open("rb") as stream:
+            return x509.load_pem_x509_certificate(stream.read(LARGEST_FILE))
+    except (OSError, ValueError):
+        raise VerificationError(ErrorCode.CERTIFICATE_UNREADABLE, path=str(file)) from None
 
 
-def thumbprint(certificate: x509.Certificate) -> str:
-    """``x5t#S256`` (RFC 7515, 4.1.8): base64url of SHA-256 of the DER."""
+def write_certificates(file: Path, certificates: Sequence[x509.Certificate]) -> None:
+    """Write PEM certificates, replacing the file in one step. For a TLS chain: leaf first."""
+    draft = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.writelines(item.public_bytes(serialization.Encoding.PEM) for item in certificates)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(file)
+
+
+def certificate_digest(certificate: x509.Certificate) -> str:
+    """``x5t#S256``: base64url of the SHA-256 of the DER (RFC 7515 §4.1.8)."""
     digest = hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).digest()
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def certificate_owner(certificate: x509.Certificate) -> str | None:
+    """Agency code (CN), if there is exactly one."""
+    return _one_name(certificate, NameOID.COMMON_NAME)
+
+
+def certificate_purpose(certificate: x509.Certificate) -> str | None:
+    """Purpose of the key (OU), if there is exactly one."""
+    return _one_name(certificate, NameOID.ORGANIZATIONAL_UNIT_NAME)
 
 
 def key_id(certificate: x509.Certificate) -> str:
-    """The ``kid``: agency, purpose and the first half of the public key's SHA-256."""
-    public = certificate.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    return f"{common_name(certificate)}.{unit_name(certificate)}.{hashlib.sha256(public).hexdigest()[:16]}"
+    """A key's name: readable, and another for every certificate: ``MPW.seal.`` and 16 characters of its digest."""
+    owner, purpose = certificate_owner(certificate), certificate_purpose(certificate)
+    return f"{owner}.{purpose}.{certificate_digest(certificate)[:_KID_DIGEST_LENGTH]}"
 
 
-def common_name(certificate: x509.Certificate) -> str:
-    return _attribute(certificate, NameOID.COMMON_NAME)
-
-
-def unit_name(certificate: x509.Certificate) -> str:
-    return _attribute(certificate, NameOID.ORGANIZATIONAL_UNIT_NAME)
-
-
-def _attribute(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> str:
+def _one_name(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> str | None:
     found = certificate.subject.get_attributes_for_oid(oid)
-    return str(found[0].value) if len(found) == 1 else ""
+    return str(found[0].value) if len(found) == 1 else None
 
 
-def _subject(name: str, unit: str) -> x509.Name:
+class RootAuthority:
+    """The root. Its folder holds ``root.key`` and ``root.pem`` and belongs on a machine without a network.
+
+    Raises:
+        VerificationError: ``key_unreadable`` or ``certificate_unreadable``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._key = read_key(folder / "root.key")
+        self.certificate = read_certificate(folder / "root.pem")
+
+    @classmethod
+    def create(cls, folder: Path, *, not_before: datetime, not_after: datetime) -> Self:
+        """Make the root in ``folder`` (made with mode 0700).
+
+        Raises:
+            FileExistsError: there is a key already.
+        """
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        public_key = generate_key(folder / "root.key")
+        key = read_key(folder / "root.key")
+        name = _authority_name("Tarasul Root CA")
+        builder = _builder(name, name, public_key, public_key, not_before, not_after)
+        certificate = _with_authority_extensions(builder, path_length=1).sign(key, hashes.SHA256())
+        write_certificates(folder / "root.pem", [certificate])
+        return cls(folder)
+
+    def sign_issuer(
+        self, name: str, public_key: ec.EllipticCurvePublicKey, *, not_before: datetime, not_after: datetime
+    ) -> x509.Certificate:
+        """Certify an issuing authority, which can certify no further authority (path length 0)."""
+        builder = _builder(
+            _authority_name(name),
+            self.certificate.subject,
+            public_key,
+            self._key.public_key(),
+            not_before,
+            not_after,
+        )
+        return _with_authority_extensions(builder, path_length=0).sign(self._key, hashes.SHA256())
+
+
+class IssuingAuthority:
+    """Issues the certificates of agencies, of the authority's own keys, and of servers.
+
+    Its folder holds ``issuing.key`` and ``issuing.pem``.
+
+    Raises:
+        VerificationError: ``key_unreadable`` or ``certificate_unreadable``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._key = read_key(folder / "issuing.key")
+        self.certificate = read_certificate(folder / "issuing.pem")
+
+    @classmethod
+    def create(
+        cls, folder: Path, root: RootAuthority, name: str, *, not_before: datetime, not_after: datetime
+    ) -> Self:
+        """Make an issuing authority in ``folder`` (made with mode 0700), certified by ``root``.
+
+        Raises:
+            FileExistsError: there is a key already.
+        """
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        public_key = generate_key(folder / "issuing.key")
+        certificate = root.sign_issuer(name, public_key, not_before=not_before, not_after=not_after)
+        write_certificates(folder / "issuing.pem", [certificate])
+        return cls(folder)
+
+    def issue_certificate(
+        self,
+        purpose: KeyPurpose,
+        agency: str,
+        public_key: ec.EllipticCurvePublicKey,
+        *,
+        not_before: datetime,
+        not_after: datetime,
+    ) -> x509.Certificate:
+        """Certify a key of ``agency`` for one ``purpose``.
+
+        CN is the agency's code (the broker takes it as the user's name), OU the purpose.
+        """
+        subject = x509.Name(
+            [
+                x509.NameAttribute(NameOID.ORGANIZATION_NAME, ORGANISATION),
+                x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, purpose.value),
+                x509.NameAttribute(NameOID.COMMON_NAME, agency),
+            ]
+        )
+        names = [x509.UniformResourceIdentifier(f"urn:x-tarasul:{agency}:{purpose.value}")]
+        builder = (
+            self._leaf(subject, public_key, not_before, not_after)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(_usage_of(purpose), critical=True)
+        )
+        if purpose is KeyPurpose.TRANSPORT:
+            usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+            builder = builder.add_extension(usage, critical=False)
+        return builder.sign(self._key, hashes.SHA256())
+
+    def issue_server_certificate(
+        self,
+        name: str,
+        public_key: ec.EllipticCurvePublicKey,
+        *,
+        dns_names: Sequence[str] = ("localhost",),
+        addresses: Sequence[str] = ("127.0.0.1",),
+        not_before: datetime,
+        not_after: datetime,
+    ) -> x509.Certificate:
+        """Certify a TLS server (the broker, the gateway).
+
+        Args:
+            name: CN, for people; clients look at the two below.
+            public_key: of the server.
+            dns_names: names that clients reach it by.
+            addresses: IP addresses that clients reach it by.
+            not_before: start of validity.
+            not_after: end of validity.
+        """
+        subject = x509.Name(
+            [
+                x509.NameAttribute(NameOID.ORGANIZATION_NAME, ORGANISATION),
+                x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "server"),
+                x509.NameAttribute(NameOID.COMMON_NAME, name),
+            ]
+        )
+        names: list[x509.GeneralName] = [x509.DNSName(item) for item in dns_names]
+        names += [x509.IPAddress(ipaddress.ip_address(item)) for item in addresses]
+        usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+        return (
+            self._leaf(subject, public_key, not_before, not_after)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(_usage(digital_signature=True), critical=True)
+            .add_extension(usage, critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+
+    def _leaf(
+        self,
+        subject: x509.Name,
+        public_key: ec.EllipticCurvePublicKey,
+        not_before: datetime,
+        not_after: datetime,
+    ) -> x509.CertificateBuilder:
+        return _builder(
+            subject, self.certificate.subject, public_key, self._key.public_key(), not_before, not_after
+        ).add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+
+
+def _authority_name(name: str) -> x509.Name:
     return x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, ORGANISATION),
-            x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit),
             x509.NameAttribute(NameOID.COMMON_NAME, name),
         ]
     )
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, now: datetime, days: int
+    subject: x509.Name,
+    issuer: x509.Name,
+    public_key: ec.EllipticCurvePublicKey,
+    issuer_key: ec.EllipticCurvePublicKey,
+    not_before: datetime,
+    not_after: datetime,
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -184,33 +257,44 @@ def _builder(
         .issuer_name(issuer)
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _BACKDATED)
-        .not_valid_after(now + timedelta(days=days))
+        .not_valid_before(not_before)
+        .not_valid_after(not_after)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False)
     )
 
 
-def _key_of(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
-    identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
-    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier.value)
+def _with_authority_extensions(
+    builder: x509.CertificateBuilder, *, path_length: int
+) -> x509.CertificateBuilder:
+    return builder.add_extension(
+        x509.BasicConstraints(ca=True, path_length=path_length), critical=True
+    ).add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
 
 
-def _usage(*, signs_certificates: bool = False, agrees_keys: bool = False) -> x509.KeyUsage:
+def _usage_of(purpose: KeyPurpose) -> x509.KeyUsage:
+    if purpose is KeyPurpose.ENVELOPE:
+        return _usage(key_agreement=True)
+    # The seal stands for the agency's will (content commitment, once "non-repudiation"); a log-in does not.
+    return _usage(digital_signature=True, content_commitment=purpose is KeyPurpose.SEAL)
+
+
+def _usage(
+    *,
+    digital_signature: bool = False,
+    content_commitment: bool = False,
+    key_agreement: bool = False,
+    key_cert_sign: bool = False,
+    crl_sign: bool = False,
+) -> x509.KeyUsage:
     return x509.KeyUsage(
-        digital_signature=not signs_certificates and not agrees_keys,
-        content_commitment=False,
+        digital_signature=digital_signature,
+        content_commitment=content_commitment,
         key_encipherment=False,
         data_encipherment=False,
-        key_agreement=agrees_keys,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
+        key_agreement=key_agreement,
+        key_cert_sign=key_cert_sign,
+        crl_sign=crl_sign,
         encipher_only=False,
         decipher_only=False,
     )
-
-
-def _general_name(host: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        return x509.DNSName(host)

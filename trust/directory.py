@@ -1,83 +1,64 @@
-"""The directory: one signed, versioned token that says who is a member, with which keys.
+"""The directory in force: who is a member, with which keys. Opened once per version, then looked up.
 
-It carries its own chain (``x5c``: directory certificate and issuing authority) up to the root that adapters pin, so
-that it can be opened with nothing else at hand. Every key's chain is checked once, here; afterwards a signature check
-is one look-up and one ECDSA verification.
+    directory = Directory.open(raw, [root], now, newer_than=41)
+    key = directory.key("MPW.seal.4q5h5tn6SSO2P-If")
+
+Everything slow (the signature, every certificate's chain up to the pinned root) happens in :meth:`Directory.open`, so
+that in a letter's path a check is one look-up and one signature verification.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any, Final, Literal, Self
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from joserfc.jwk import ECKey
 
-from schemas.directory import AgencyRecord, KeyEntry, KeyPurpose, RevocationKind, parse_directory
+from schemas.directory import AgencyRecord, DirectoryPayload, KeyPurpose, parse_directory
 from schemas.errors import ErrorCode, Refused
 from schemas.identifiers import AUTHORITY
 from trust import ijson
-from trust.certificates import base64_of, certificate_from, common_name, thumbprint, unit_name
+from trust.certificates import certificate_digest, certificate_owner, certificate_purpose
 from trust.chain import verify_chain
+from trust.directory_entries import decode_certificate, encode_certificate, malformed, read_key_entry
+from trust.directory_key import DirectoryKey
 from trust.errors import VerificationError
 from trust.keys import KeySource
-from trust.token import TokenType, check_signature, digest_of, encode, open_token, protected_header
+from trust.token import OpenedToken, Signer, TokenType, check_signature, open_token
+from trust.verification import CLOCK_TOLERANCE
 
-AGEING_DAYS = 7
-GRACE_DAYS = 14
+AgencyEntry = AgencyRecord
+"""A member as the directory has it."""
 
-State = Literal["current", "ageing", "grace", "expired"]
+LONGEST_VALIDITY: Final = timedelta(days=30)
+AGEING: Final = timedelta(days=7)
+"""With this much validity left, an alarm is due."""
+GRACE: Final = timedelta(days=14)
+"""For so long after its validity a directory is still used, loudly; then no more."""
 
-
-@dataclass(frozen=True, slots=True)
-class DirectoryKey:
-    """One key, ready to check signatures with. Instants are aware."""
-
-    kid: str
-    agency: str
-    purpose: str
-    alg: str
-    x5t: str
-    not_before: datetime
-    not_after: datetime
-    revoked_at: datetime | None
-    compromised: bool
-    jose: ECKey
+DirectoryState = Literal["current", "ageing", "grace", "expired"]
 
 
-@dataclass(frozen=True, slots=True)
-class AgencyEntry:
-    """One member. Empty sets of types mean every registered type."""
-
-    code: str
-    name_ar: str
-    name_en: str
-    kind: str
-    status: str
-    successor: str | None
-    units: tuple[str, ...]
-    link_style: str
-    accepted_types: frozenset[str]
-    may_send: frozenset[str]
-
-    def accepts(self, type_name: str) -> bool:
-        return not self.accepted_types or type_name in self.accepted_types
-
-    def may_send_type(self, type_name: str) -> bool:
-        return not self.may_send or type_name in self.may_send
-
-
-@dataclass(frozen=True, slots=True)
 class Directory:
-    """A verified directory. Look-ups are plain dictionaries."""
+    """One verified version of the directory. Made by :meth:`open`.
 
-    version: int
-    digest: str
-    issued_at: datetime
-    valid_until: datetime
-    agencies: Mapping[str, AgencyEntry]
-    keys: Mapping[str, DirectoryKey]
+    Attributes:
+        version: counts up from 1.
+        digest: of the token; two directories of one version must have the same.
+        issued_at, valid_until: aware instants.
+        agencies: members by code.
+        payload: as signed.
+    """
+
+    def __init__(self, payload: DirectoryPayload, digest: str, keys: Mapping[str, DirectoryKey]) -> None:
+        self.payload = payload
+        self.digest = digest
+        self.version = payload.version
+        self.issued_at = _instant(payload.issued_at, "/issued_at")
+        self.valid_until = _instant(payload.valid_until, "/valid_until")
+        self._agencies = {entry.code: entry for entry in payload.agencies}
+        self._keys = dict(keys)
+        self.agencies: Mapping[str, AgencyEntry] = MappingProxyType(self._agencies)
 
     @classmethod
     def open(
@@ -87,157 +68,146 @@ class Directory:
         now: datetime,
         *,
         newer_than: int | None = None,
-    ) -> "Directory":
-        """Verify a directory up to a pinned root.
+    ) -> Self:
+        """Verify a signed directory.
 
         Args:
-            raw: the token.
+            raw: compact JWS; its header brings the certificates of the directory key and its issuing authority.
             anchors: pinned roots.
-            now: the instant of the check, aware.
-            newer_than: version in use before: an older one is refused, the same one is not.
+            now: for validity.
+            newer_than: highest version in force before; the same one is taken again, an older one is not.
 
         Raises:
-            VerificationError: whatever does not hold; ``directory_expired`` after its validity and grace,
-                ``directory_rolled_back``, ``directory_malformed``.
+            VerificationError: what :func:`trust.token.open_token` and :func:`trust.ijson.parse` raise,
+                ``chain_invalid``, ``key_wrong_purpose``, ``certificate_digest_mismatch``, ``signature_invalid``,
+                ``issued_in_future``, ``directory_malformed`` (with a pointer), ``directory_rolled_back`` or
+                ``directory_expired``.
         """
-        token = open_token(raw.strip(), TokenType.DIRECTORY)
-        if len(token.x5c) != 2:  # noqa: PLR2004 - directory certificate and issuing authority
-            raise VerificationError(ErrorCode.DIRECTORY_MALFORMED, problem="x5c holds two certificates")
-        leaf, issuer = (certificate_from(text) for text in token.x5c)
-        # Judged at the time of signing: a directory outlives its signing certificate by no more than its grace.
-        signed_at = datetime.fromtimestamp(token.iat, now.tzinfo)
-        if signed_at > now + timedelta(minutes=5):
-            raise VerificationError(ErrorCode.ISSUED_IN_FUTURE)
-        verify_chain(leaf, [issuer], anchors, signed_at)
-        if (common_name(leaf), unit_name(leaf)) != (AUTHORITY, KeyPurpose.DIRECTORY.value):
-            raise VerificationError(
-                ErrorCode.KEY_WRONG_PURPOSE,
-                key=token.kid,
-                found=unit_name(leaf),
-                expected=KeyPurpose.DIRECTORY.value,
-            )
-        check_signature(token, _SigningKey("ES256", thumbprint(leaf), _jose(leaf)))
-        try:
-            payload = parse_directory(token.claims())
-        except VerificationError:
-            raise
-        except Refused as refusal:
-            raise VerificationError(ErrorCode.DIRECTORY_MALFORMED, problem=str(refusal)) from refusal
-        valid_until = datetime.fromisoformat(payload.valid_until)
-        if now > valid_until + timedelta(days=GRACE_DAYS):
-            raise VerificationError(ErrorCode.DIRECTORY_EXPIRED, version=payload.version)
+        token = open_token(raw, TokenType.DIRECTORY)
+        _check_signer(token, anchors, now)
+        if token.iat > (now + CLOCK_TOLERANCE).timestamp():
+            raise VerificationError(ErrorCode.ISSUED_IN_FUTURE, signature_good=True)
+        payload = _read_payload(token)
         if newer_than is not None and payload.version < newer_than:
             raise VerificationError(
-                ErrorCode.DIRECTORY_ROLLED_BACK, version=payload.version, newest=newer_than
+                ErrorCode.DIRECTORY_ROLLED_BACK,
+                signature_good=True,
+                version=payload.version,
+                newest=newer_than,
             )
-        issuers = [certificate_from(text) for text in payload.issuers]
-        agencies, keys = _read(payload.agencies, issuers, anchors)
-        return cls(
-            payload.version,
-            token.digest,
-            datetime.fromisoformat(payload.issued_at),
-            valid_until,
-            agencies,
-            keys,
-        )
+        directory = cls(payload, token.digest, _read_keys(payload, anchors, now))
+        if not timedelta() < directory.valid_until - directory.issued_at <= LONGEST_VALIDITY:
+            raise malformed("/valid_until", f"valid for more than {LONGEST_VALIDITY.days} days, or for none")
+        if directory.state(now) == "expired":
+            raise VerificationError(
+                ErrorCode.DIRECTORY_EXPIRED, signature_good=True, version=directory.version
+            )
+        return directory
 
     def agency(self, code: str) -> AgencyEntry | None:
-        return self.agencies.get(code)
+        """The member with this code."""
+        return self._agencies.get(code)
 
     def key(self, kid: str) -> DirectoryKey | None:
-        return self.keys.get(kid)
+        """The key of this name. Keys of a purpose or algorithm unknown to this release are not there."""
+        return self._keys.get(kid)
 
-    def state(self, now: datetime) -> State:
-        """``current``; ``ageing`` in its last 7 days; ``grace`` for 14 days after them; then ``expired``."""
-        if now > self.valid_until + timedelta(days=GRACE_DAYS):
-            return "expired"
-        if now > self.valid_until:
-            return "grace"
-        return "ageing" if now > self.valid_until - timedelta(days=AGEING_DAYS) else "current"
+    def keys_of(self, agency: str, purpose: str) -> list[DirectoryKey]:
+        """All keys that an agency has for a purpose, whatever their validity."""
+        return [key for key in self._keys.values() if (key.agency, key.purpose) == (agency, purpose)]
 
-
-@dataclass(frozen=True, slots=True)
-class _SigningKey:
-    alg: str
-    x5t: str
-    jose: ECKey
+    def state(self, now: datetime) -> DirectoryState:
+        """How far its validity has run: ``ageing`` calls for an alarm, ``grace`` for a louder one."""
+        left = self.valid_until - now
+        if left > AGEING:
+            return "current"
+        if left >= timedelta():
+            return "ageing"
+        return "grace" if left >= -GRACE else "expired"
 
 
 async def sign_directory(
-    payload: Mapping[str, Any], key: KeySource, issuer: x509.Certificate, now: int
+    payload: Mapping[str, Any], key: KeySource, issuers: Sequence[x509.Certificate], now: int
 ) -> bytes:
-    """Sign a directory's payload; ``issuer`` is the authority that issued the directory key's certificate."""
-    chain = [base64_of(key.certificate), base64_of(issuer)]
-    header = protected_header(key, TokenType.DIRECTORY, now, chain)
-    signing_input = encode(header) + b"." + encode(ijson.dump(payload))
-    [signature] = await key.sign([bytes.fromhex(digest_of(signing_input))])
-    return signing_input + b"." + encode(signature)
+    """Sign a directory.
+
+    Args:
+        payload: see :class:`schemas.directory.DirectoryPayload`; entries from
+            :func:`trust.directory_entries.describe_key`.
+        key: the directory key.
+        issuers: the issuing authority that certified it (not the root, which readers have pinned).
+        now: seconds since 1970.
+
+    Raises:
+        Refused: ``schema_invalid`` when the payload is not a directory's.
+    """
+    parse_directory(dict(payload))
+    certificates = [encode_certificate(item) for item in (key.certificate, *issuers)]
+    [signed] = await Signer(key, certificates).sign(TokenType.DIRECTORY, [ijson.dump(payload)], now)
+    return signed.text
 
 
-def _read(
-    records: Sequence[AgencyRecord],
-    issuers: Sequence[x509.Certificate],
-    anchors: Sequence[x509.Certificate],
-) -> tuple[dict[str, AgencyEntry], dict[str, DirectoryKey]]:
-    agencies: dict[str, AgencyEntry] = {}
-    keys: dict[str, DirectoryKey] = {}
-    for number, record in enumerate(records):
-        if record.code in agencies:
-            raise VerificationError(ErrorCode.DIRECTORY_MALFORMED, problem=f"{record.code} stands twice")
-        agencies[record.code] = AgencyEntry(
-            record.code,
-            record.name_ar,
-            record.name_en,
-            record.kind,
-            record.status.value,
-            record.successor,
-            tuple(record.units),
-            record.link_style,
-            frozenset(record.accepted_types),
-            frozenset(record.may_send),
-        )
-        for position, entry in enumerate(record.keys):
-            pointer = f"/agencies/{number}/keys/{position}"
-            if entry.kid in keys:
-                raise VerificationError(
-                    ErrorCode.DIRECTORY_MALFORMED, pointer=pointer, problem=f"{entry.kid} stands twice"
-                )
-            keys[entry.kid] = _read_key(record.code, entry, issuers, anchors, pointer)
-    return agencies, keys
-
-
-def _read_key(
-    code: str,
-    entry: KeyEntry,
-    issuers: Sequence[x509.Certificate],
-    anchors: Sequence[x509.Certificate],
-    pointer: str,
-) -> DirectoryKey:
-    certificate = certificate_from(entry.certificate)
-    if (common_name(certificate), unit_name(certificate)) != (code, entry.purpose):
-        raise VerificationError(
-            ErrorCode.DIRECTORY_MALFORMED,
-            pointer=pointer,
-            problem=f"{entry.kid}: the certificate is of {common_name(certificate)} for {unit_name(certificate)}",
-        )
-    # As of its first day: whether it is valid now is asked at each use.
-    verify_chain(certificate, issuers, anchors, certificate.not_valid_before_utc)
-    return DirectoryKey(
-        kid=entry.kid,
-        agency=code,
-        purpose=entry.purpose,
-        alg=entry.alg,
-        x5t=thumbprint(certificate),
-        not_before=max(datetime.fromisoformat(entry.not_before), certificate.not_valid_before_utc),
-        not_after=min(datetime.fromisoformat(entry.not_after), certificate.not_valid_after_utc),
-        revoked_at=datetime.fromisoformat(entry.revoked_at) if entry.revoked_at else None,
-        compromised=entry.revocation is RevocationKind.COMPROMISED,
-        jose=_jose(certificate),
+def _check_signer(token: OpenedToken, anchors: Sequence[x509.Certificate], now: datetime) -> None:
+    if not token.x5c:
+        raise VerificationError(ErrorCode.HEADER_MEMBER_INVALID, member="x5c")
+    try:
+        leaf, *issuers = [decode_certificate(item) for item in token.x5c]
+    except ValueError:
+        raise VerificationError(ErrorCode.HEADER_MEMBER_INVALID, member="x5c") from None
+    verify_chain(leaf, issuers, anchors, now)
+    purpose = certificate_purpose(leaf)
+    if purpose != KeyPurpose.DIRECTORY or certificate_owner(leaf) != AUTHORITY:
+        raise VerificationError(ErrorCode.KEY_WRONG_PURPOSE, kid=token.kid, purpose=purpose)
+    check_signature(
+        token, DirectoryKey.of_certificate(leaf, token.kid, AUTHORITY, KeyPurpose.DIRECTORY.value)
     )
 
 
-def _jose(certificate: x509.Certificate) -> ECKey:
-    key = certificate.public_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise VerificationError(ErrorCode.DIRECTORY_MALFORMED, problem="a key is not P-256")
-    return ECKey.import_key(key)
+def _read_payload(token: OpenedToken) -> DirectoryPayload:
+    try:
+        return parse_directory(token.claims())
+    except VerificationError:
+        raise
+    except Refused as refusal:
+        raise malformed(refusal.pointer, refusal.text("en")) from refusal
+
+
+def _read_keys(
+    payload: DirectoryPayload, anchors: Sequence[x509.Certificate], now: datetime
+) -> dict[str, DirectoryKey]:
+    issuers = []
+    for index, text in enumerate(payload.issuers):
+        try:
+            issuers.append(decode_certificate(text))
+        except ValueError:
+            raise malformed(f"/issuers/{index}", "no certificate") from None
+    keys: dict[str, DirectoryKey] = {}
+    names: set[str] = set()
+    codes: set[str] = set()
+    for position, agency in enumerate(payload.agencies):
+        if agency.code in codes:
+            raise malformed(f"/agencies/{position}/code", f"{agency.code} stands twice")
+        codes.add(agency.code)
+        for place, entry in enumerate(agency.keys):
+            pointer = f"/agencies/{position}/keys/{place}"
+            if entry.kid in names:
+                raise malformed(f"{pointer}/kid", f"{entry.kid} stands twice")
+            names.add(entry.kid)
+            key = read_key_entry(entry, agency.code, pointer)
+            if key is None:
+                continue
+            # Of an expired key's chain counts that it was good while the key was valid.
+            at = max(key.certificate.not_valid_before_utc, min(now, key.certificate.not_valid_after_utc))
+            try:
+                verify_chain(key.certificate, issuers, anchors, at)
+            except VerificationError as error:
+                raise malformed(f"{pointer}/certificate", error.text("en")) from None
+            keys[key.kid] = key
+    return keys
+
+
+def _instant(text: str, pointer: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise malformed(pointer, "no such instant") from None

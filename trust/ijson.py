@@ -1,128 +1,173 @@
-"""Strict JSON from outside (I-JSON, RFC 7493): what two parsers could read differently is refused.
+"""JSON that two readers cannot read differently: I-JSON (RFC 7493), without fractions, in normal form NFC.
 
-Duplicate members, floats, NaN, lone surrogates, integers past 2^53 - 1, text that is not NFC, and nesting past the
-limit each have their own code.
+    claims = parse(payload, max_bytes=262_144)
+
+``json`` keeps the last of duplicate members, takes NaN and halves of surrogate pairs; each of these lets one signed
+text mean two things, so each is refused here, with a code of its own.
 """
 
 import json
 import re
 import unicodedata
-from typing import Any, NoReturn
+from collections.abc import Iterator
+from typing import Any
 
 from schemas.errors import ErrorCode
 from trust.errors import VerificationError
 
+MOST_DEPTH = 32
 LARGEST_INTEGER = 2**53 - 1
-_SURROGATE = re.compile("[\ud800-\udfff]")
+"""RFC 7493 §2.2: beyond it, readers that compute in doubles see another number."""
+_LONGEST_INTEGER = len(str(-LARGEST_INTEGER))
+# RFC 7493 §2.1. Their UTF-8 always has one of the byte pairs below, which Arabic and Latin text never has.
+_NONCHARACTER = re.compile(
+    "[\ufdd0-\ufdef"
+    + "".join(chr(plane << 16 | low) for plane in range(17) for low in (0xFFFE, 0xFFFF))
+    + "]"
+)
+_NONCHARACTER_BYTES = (b"\xef\xb7", b"\xbf\xbe", b"\xbf\xbf")
 
 
-def parse(raw: bytes, *, max_bytes: int, max_depth: int = 32) -> dict[str, Any]:
-    """The object that ``raw`` spells.
+def parse(raw: bytes, *, max_bytes: int, max_depth: int = MOST_DEPTH) -> dict[str, Any]:
+    """Read one JSON object strictly.
 
     Args:
-        raw: UTF-8 JSON.
-        max_bytes: size at most.
-        max_depth: nesting at most; an object with no nested value has depth 1.
+        raw: UTF-8, without a byte order mark.
+        max_bytes: longest text taken.
+        max_depth: deepest nesting taken; the outermost object is depth 1.
 
     Raises:
-        VerificationError: with the code of what is wrong.
+        VerificationError: ``payload_too_large``, ``json_malformed``, ``payload_not_object``,
+            ``payload_member_duplicate``, ``payload_too_deep``, ``number_not_integer``, ``number_not_finite``,
+            ``number_out_of_range``, ``surrogate_lone``, ``text_not_nfc`` or ``text_forbidden_character``.
     """
     if len(raw) > max_bytes:
         raise VerificationError(ErrorCode.PAYLOAD_TOO_LARGE, size=len(raw), limit=max_bytes)
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise VerificationError(ErrorCode.JSON_MALFORMED, problem=str(error.reason)) from error
-    # Brackets inside strings are counted too: then the slow count decides.
-    if text.count("{") + text.count("[") > max_depth and _depth(text) > max_depth:
-        raise VerificationError(ErrorCode.PAYLOAD_TOO_DEEP, limit=max_depth)
-    escaped = "\\u" in text
-    if not escaped and not unicodedata.is_normalized("NFC", text):
-        raise VerificationError(ErrorCode.TEXT_NOT_NFC)
+        raise _malformed(f"not UTF-8 at byte {error.start}") from None
     try:
         value = _DECODER.decode(text)
-    except VerificationError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise VerificationError(ErrorCode.JSON_MALFORMED, problem=str(error)) from error
-    if not isinstance(value, dict):
+    except json.JSONDecodeError as error:
+        raise _malformed(f"{error.msg} at character {error.pos}") from None
+    except RecursionError:
+        raise VerificationError(ErrorCode.PAYLOAD_TOO_DEEP, limit=max_depth) from None
+    if type(value) is not dict:
         raise VerificationError(ErrorCode.PAYLOAD_NOT_OBJECT)
-    if escaped:
-        _check_texts(value)
+    # Fewer brackets than levels cannot be too deep: ordinary letters never take the walk.
+    if raw.count(b"{") + raw.count(b"[") > max_depth:
+        _check_depth(value, max_depth)
+    # The text as a whole is in NFC if and only if all its strings are (nothing composes with a quotation mark),
+    # but for escapes; those, and a text that is not, are looked at string by string.
+    if (
+        b"\\u" in raw
+        or not unicodedata.is_normalized("NFC", text)
+        or any(pair in raw for pair in _NONCHARACTER_BYTES)
+    ):
+        _check_strings(value)
     return value
 
 
 def dump(value: object) -> bytes:
-    """Compact UTF-8 JSON.
+    """Compact UTF-8 JSON of ``value``.
 
     Raises:
-        ValueError: for NaN and infinities. Floats never come from our models.
+        TypeError: for a float, or what JSON does not know: a mistake of the caller's, never of a sender's.
     """
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8")
+    if _has_float(value):
+        raise TypeError("floats are not written: amounts are integers of fils")
+    return _ENCODER.encode(value).encode("utf-8")
 
 
-def _depth(text: str) -> int:
-    depth = deepest = 0
-    inside = escaped = False
-    for character in text:
-        if inside:
-            if escaped:
-                escaped = False
-            elif character == "\\":
-                escaped = True
-            elif character == '"':
-                inside = False
-        elif character == '"':
-            inside = True
-        elif character in "{[":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif character in "}]":
-            depth -= 1
-    return deepest
+def _malformed(problem: str) -> VerificationError:
+    return VerificationError(ErrorCode.JSON_MALFORMED, problem=problem)
 
 
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
         seen: set[str] = set()
-        for name, _ in pairs:
-            if name in seen:
-                raise VerificationError(ErrorCode.PAYLOAD_MEMBER_DUPLICATE, member=name)
-            seen.add(name)
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value] # add() is called for its effect
+        raise VerificationError(ErrorCode.PAYLOAD_MEMBER_DUPLICATE, member=twice)
     return members
 
 
 def _integer(digits: str) -> int:
-    # The length comes first: turning a million digits into a number takes its time.
-    if len(digits) > 17 or abs(value := int(digits)) > LARGEST_INTEGER:  # noqa: PLR2004 - sign and 16 digits
-        raise VerificationError(ErrorCode.NUMBER_OUT_OF_RANGE, number=digits[:40])
-    return value
+    if len(digits) <= _LONGEST_INTEGER:
+        number = int(digits)
+        if -LARGEST_INTEGER <= number <= LARGEST_INTEGER:
+            return number
+    raise VerificationError(ErrorCode.NUMBER_OUT_OF_RANGE)
 
 
-def _float(digits: str) -> NoReturn:
-    raise VerificationError(ErrorCode.NUMBER_NOT_INTEGER, number=digits[:40])
+def _fraction(_digits: str) -> float:
+    raise VerificationError(ErrorCode.NUMBER_NOT_INTEGER)
 
 
-def _constant(name: str) -> NoReturn:
-    raise VerificationError(ErrorCode.NUMBER_NOT_FINITE, number=name)
+def _constant(_name: str) -> float:
+    raise VerificationError(ErrorCode.NUMBER_NOT_FINITE)
 
 
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_members, parse_int=_integer, parse_float=_float, parse_constant=_constant
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_fraction, parse_constant=_constant
 )
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-def _check_texts(value: object) -> None:
-    if isinstance(value, str):
-        if _SURROGATE.search(value):
-            raise VerificationError(ErrorCode.SURROGATE_LONE)
-        if not unicodedata.is_normalized("NFC", value):
-            raise VerificationError(ErrorCode.TEXT_NOT_NFC)
-    elif isinstance(value, dict):
+def _check_depth(value: dict[str, Any], max_depth: int) -> None:
+    level: list[Any] = [value]
+    for _ in range(max_depth):
+        level = [
+            child
+            for container in level
+            for child in (container.values() if type(container) is dict else container)
+            if type(child) is dict or type(child) is list
+        ]
+        if not level:
+            return
+    raise VerificationError(ErrorCode.PAYLOAD_TOO_DEEP, limit=max_depth)
+
+
+def _check_strings(value: dict[str, Any]) -> None:
+    for pointer, text in _strings(value, ""):
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise VerificationError(ErrorCode.SURROGATE_LONE, pointer=_readable(pointer))
+        if not unicodedata.is_normalized("NFC", text):
+            composed = unicodedata.normalize("NFC", text)
+            position = next(
+                (index for index, pair in enumerate(zip(text, composed, strict=False)) if pair[0] != pair[1]),
+                min(len(text), len(composed)),
+            )
+            raise VerificationError(ErrorCode.TEXT_NOT_NFC, pointer=pointer, position=position)
+        if found := _NONCHARACTER.search(text):
+            raise VerificationError(
+                ErrorCode.TEXT_FORBIDDEN_CHARACTER,
+                pointer=pointer,
+                character=f"U+{ord(found[0]):04X}",
+                position=found.start(),
+            )
+
+
+def _strings(value: Any, pointer: str) -> Iterator[tuple[str, str]]:
+    if type(value) is str:
+        yield pointer, value
+    elif type(value) is dict:
         for name, member in value.items():
-            _check_texts(name)
-            _check_texts(member)
-    elif isinstance(value, list):
-        for member in value:
-            _check_texts(member)
+            yield pointer, name
+            yield from _strings(member, f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}")
+    elif type(value) is list:
+        for index, item in enumerate(value):
+            yield from _strings(item, f"{pointer}/{index}")
+
+
+def _readable(pointer: str) -> str:
+    return pointer.encode("utf-8", "replace").decode("utf-8")
+
+
+def _has_float(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(_has_float(member) for member in value.values())
+    if isinstance(value, list | tuple):
+        return any(_has_float(item) for item in value)
+    return isinstance(value, float)

@@ -1,33 +1,32 @@
-"""Signed tokens: compact JWS (RFC 7515), read strictly, in two steps.
+"""Signed tokens: compact JWS (RFC 7515) with one protected header, and nothing left to the reader's judgement.
 
-:func:`open_token` checks everything that can be checked without a key; :func:`check_signature` checks the signature
-with one key, pinned to its algorithm. The payload is parsed last, by :meth:`OpenedToken.claims`, so that an authentic
-but malformed payload can be told from a forgery.
+    token = open_token(body, TokenType.LETTER)   # shape only: nothing is believed yet
+    key = verify(token, directory, purpose="seal", now=now)
+    claims = token.claims()
 
-The *digest* of a token is SHA-256 of its signing input (the bytes before the last dot). The signature is no part of
-it: ECDSA is malleable, (r, n−s) verifies too.
+A token's identity is its **digest**: SHA-256 of the signing input, the bytes before the last dot. The signature is no
+part of it, because ECDSA is malleable: of (r, s) anybody can make (r, n-s), which verifies too.
 """
 
-import base64
-import binascii
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
+from joserfc.errors import JoseError
 from joserfc.jws import JWSRegistry
 
 from schemas.errors import ErrorCode
-from trust import ijson
+from trust import base64url, ijson
+from trust.directory_key import DirectoryKey
 from trust.errors import VerificationError
-from trust.keys import KeySource, PublicKey
+from trust.keys import KeySource
 
 
 class TokenType(StrEnum):
-    """The ``typ`` of each kind of token: none can be passed off as another."""
+    """What a token is, as its header's ``typ`` says, so that none can be passed off as another."""
 
     LETTER = "tarasul-letter+jws"
     RECEIPT = "secevent+jwt"
@@ -38,40 +37,60 @@ class TokenType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
-    """Bytes at most of the whole token, and of its decoded payload."""
+class Limits:
+    """Longest taken, in bytes.
 
-    token: int
+    Attributes:
+        payload: the JSON, decoded.
+        token: the whole JWS.
+        header: the protected header, decoded.
+    """
+
     payload: int
+    token: int
+    header: int = 4096
 
 
-_SMALL = Limit(32 * 1024, 16 * 1024)
-LIMITS: Mapping[TokenType, Limit] = {
-    TokenType.LETTER: Limit(350 * 1024, 256 * 1024),
-    TokenType.RECEIPT: _SMALL,
-    TokenType.DEAD_LETTER: _SMALL,
-    TokenType.REDELIVERY: _SMALL,
-    TokenType.INCIDENT: _SMALL,
-    TokenType.DIRECTORY: Limit(16 * 1024 * 1024, 8 * 1024 * 1024),
+LIMITS: Final[Mapping[TokenType, Limits]] = {
+    TokenType.LETTER: Limits(payload=256 * 1024, token=350 * 1024),
+    TokenType.RECEIPT: Limits(payload=16 * 1024, token=28 * 1024),
+    TokenType.DIRECTORY: Limits(payload=6 * 1024 * 1024, token=8 * 1024 * 1024, header=16 * 1024),
+    # A statement travels in an AMQP header, which with all others must fit one frame.
+    TokenType.DEAD_LETTER: Limits(payload=16 * 1024, token=28 * 1024),
+    TokenType.REDELIVERY: Limits(payload=16 * 1024, token=28 * 1024),
+    TokenType.INCIDENT: Limits(payload=16 * 1024, token=28 * 1024),
 }
-LARGEST_HEADER = 1024
-LARGEST_DIRECTORY_HEADER = 16 * 1024
-ALGORITHMS = frozenset({"ES256", "Ed25519"})
-FORBIDDEN_MEMBERS = frozenset({"crit", "b64", "jwk", "jku", "x5u", "x5c", "x5t", "zip"})
-"""Members by which a token could bring its own key, or its own rules."""
 
-_ALPHABET = re.compile(rb"[A-Za-z0-9_-]*")
+ALGORITHMS: Final = frozenset({"ES256", "Ed25519"})
+"""Signature algorithms that a token may name. The key's entry in the directory pins one."""
+
+# Each would let the token itself say with what, or how, it is to be verified (RFC 7515 §4.1, RFC 7797, RFC 7516).
+_FORBIDDEN: Final = frozenset({"crit", "b64", "jwk", "jku", "x5u", "x5c", "zip"})
+_FORBIDDEN_IN_DIRECTORY: Final = _FORBIDDEN - {"x5c"}
+_MOST_CERTIFICATES = 4
 _KID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_ENGINES = {name: JWSRegistry.algorithms[name] for name in ALGORITHMS if name in JWSRegistry.algorithms}
+_X5T = re.compile(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")  # 32 bytes: the last character has two surplus bits
+_DOTS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedToken:
-    """A token that is well-formed. Nothing in it is believed yet."""
+    """A token taken apart. Nothing in it is believed before :func:`trust.verification.verify`.
 
-    raw: bytes
-    type: TokenType
+    Attributes:
+        text: as received.
+        alg, typ, kid, iat: of the header; ``iat`` in seconds since 1970. It decides nothing.
+        x5t: ``x5t#S256``, base64url of the certificate's SHA-256.
+        x5c: certificates that a directory brings along, base64 of DER; empty for all other types.
+        signing_input: the bytes before the last dot.
+        signature: decoded.
+        digest: SHA-256 of the signing input, 64 lower-case hexadecimal digits: the token's identity.
+        payload: decoded from base64url, not yet read as JSON.
+    """
+
+    text: bytes
     alg: str
+    typ: TokenType
     kid: str
     x5t: str
     iat: int
@@ -82,181 +101,165 @@ class OpenedToken:
     payload: bytes
 
     def claims(self) -> dict[str, Any]:
-        """The payload as strict JSON.
+        """The payload, read strictly. A step of its own, so that an authentic but malformed payload can be answered.
 
         Raises:
-            VerificationError: with the code of what is wrong in it.
+            VerificationError: see :func:`trust.ijson.parse`.
         """
-        return ijson.parse(self.payload, max_bytes=LIMITS[self.type].payload)
+        return ijson.parse(self.payload, max_bytes=LIMITS[self.typ].payload)
+
+
+def open_token(raw: bytes, expected: TokenType) -> OpenedToken:
+    """Take a token apart and refuse every shape but the one.
+
+    Raises:
+        VerificationError: ``token_too_large``, ``token_malformed``, ``base64url_invalid``,
+            ``header_member_duplicate``, ``token_type_wrong`` (params: found, expected), ``header_member_forbidden``,
+            ``header_member_invalid`` or ``algorithm_not_allowed``.
+    """
+    limits = LIMITS[expected]
+    if len(raw) > limits.token:
+        raise VerificationError(ErrorCode.TOKEN_TOO_LARGE, size=len(raw), limit=limits.token)
+    parts = raw.split(b".", _DOTS + 1)
+    if len(parts) != _DOTS + 1:
+        raise VerificationError(ErrorCode.TOKEN_MALFORMED)
+    header = _read_header(base64url.decode(parts[0]), limits.header)
+    typ = header.get("typ")
+    if typ != expected.value:
+        raise VerificationError(ErrorCode.TOKEN_TYPE_WRONG, found=typ, expected=expected.value)
+    forbidden = _FORBIDDEN_IN_DIRECTORY if expected is TokenType.DIRECTORY else _FORBIDDEN
+    if not forbidden.isdisjoint(header):
+        raise VerificationError(ErrorCode.HEADER_MEMBER_FORBIDDEN, member=min(forbidden.intersection(header)))
+    alg = header.get("alg")
+    if type(alg) is not str or alg not in ALGORITHMS:
+        raise VerificationError(ErrorCode.ALGORITHM_NOT_ALLOWED, alg=alg)
+    kid, x5t, iat = header.get("kid"), header.get("x5t#S256"), header.get("iat")
+    if type(kid) is not str or not _KID.fullmatch(kid):
+        raise VerificationError(ErrorCode.HEADER_MEMBER_INVALID, member="kid")
+    if type(x5t) is not str or not _X5T.fullmatch(x5t):
+        raise VerificationError(ErrorCode.HEADER_MEMBER_INVALID, member="x5t#S256")
+    if type(iat) is not int or iat < 0:
+        raise VerificationError(ErrorCode.HEADER_MEMBER_INVALID, member="iat")
+    signing_input = raw[: -len(parts[2]) - 1]
+    return OpenedToken(
+        text=raw,
+        alg=alg,
+        typ=expected,
+        kid=kid,
+        x5t=x5t,
+        iat=iat,
+        x5c=_certificates(header["x5c"]) if "x5c" in header else (),
+        signing_input=signing_input,
+        signature=base64url.decode(parts[2]),
+        digest=hashlib.sha256(signing_input).hexdigest(),
+        payload=base64url.decode(parts[1]),
+    )
+
+
+def check_signature(token: OpenedToken, key: DirectoryKey) -> None:
+    """Verify the signature with ``key``, by the one algorithm that the directory has for it.
+
+    Raises:
+        VerificationError: ``algorithm_mismatch``, ``certificate_digest_mismatch`` or ``signature_invalid``.
+    """
+    if token.alg != key.alg or token.alg not in ALGORITHMS:
+        raise VerificationError(ErrorCode.ALGORITHM_MISMATCH, alg=token.alg)
+    if token.x5t != key.x5t:
+        raise VerificationError(ErrorCode.CERTIFICATE_DIGEST_MISMATCH, kid=key.kid)
+    try:
+        good = JWSRegistry.algorithms[key.alg].verify(token.signing_input, token.signature, key.public_key)
+    except (ValueError, TypeError, OverflowError, JoseError):
+        good = False
+    if not good:
+        raise VerificationError(ErrorCode.SIGNATURE_INVALID, kid=key.kid)
+
+
+def _read_header(raw: bytes, limit: int) -> dict[str, Any]:
+    if len(raw) > limit:
+        raise VerificationError(ErrorCode.TOKEN_TOO_LARGE, size=len(raw), limit=limit)
+    try:
+        return ijson.parse(raw, max_bytes=limit)
+    except VerificationError as error:
+        if error.code is ErrorCode.PAYLOAD_MEMBER_DUPLICATE:
+            raise VerificationError(
+                ErrorCode.HEADER_MEMBER_DUPLICATE, member=error.params["member"]
+            ) from None
+        raise VerificationError(ErrorCode.TOKEN_MALFORMED) from error
+
+
+def _certificates(value: object) -> tuple[str, ...]:
+    if (
+        not isinstance(value, list)
+        or not 1 <= len(value) <= _MOST_CERTIFICATES
+        or not all(isinstance(item, str) for item in value)
+    ):
+        raise VerificationError(ErrorCode.HEADER_MEMBER_INVALID, member="x5c")
+    return tuple(value)
 
 
 @dataclass(frozen=True, slots=True)
 class SignedToken:
-    """A token that we made: its bytes and its digest."""
+    """A token just signed.
+
+    Attributes:
+        text: the compact JWS.
+        digest: its identity, as :attr:`OpenedToken.digest`.
+    """
 
     text: bytes
     digest: str
 
 
-def encode(raw: bytes) -> bytes:
-    """Base64url without padding (RFC 7515, 2)."""
-    return base64.urlsafe_b64encode(raw).rstrip(b"=")
-
-
-def decode(text: bytes, part: str) -> bytes:
-    """Canonical base64url: no padding, no other alphabet, no stray trailing bits.
-
-    Raises:
-        VerificationError: ``base64url_invalid``.
-    """
-    if _ALPHABET.fullmatch(text) is None:
-        raise VerificationError(ErrorCode.BASE64URL_INVALID, part=part)
-    try:
-        raw = base64.urlsafe_b64decode(text + b"=" * (-len(text) % 4))
-    except (binascii.Error, ValueError) as error:
-        raise VerificationError(ErrorCode.BASE64URL_INVALID, part=part) from error
-    # The last character may carry bits that decode to nothing: many spellings of the same bytes.
-    if len(text) % 4 and encode(raw[-(len(raw) % 3) :])[-1:] != text[-1:]:
-        raise VerificationError(ErrorCode.BASE64URL_INVALID, part=part)
-    return raw
-
-
-def digest_of(signing_input: bytes) -> str:
-    """The identity of a token: 64 hex digits."""
-    return hashlib.sha256(signing_input).hexdigest()
-
-
-def open_token(raw: bytes, expected: TokenType) -> OpenedToken:
-    """Take a token apart, without any cryptography.
-
-    Raises:
-        VerificationError: for everything that is not a well-formed token of the expected type, each with its code.
-    """
-    limit = LIMITS[expected]
-    if len(raw) > limit.token:
-        raise VerificationError(ErrorCode.TOKEN_TOO_LARGE, size=len(raw), limit=limit.token)
-    parts = raw.split(b".")
-    if len(parts) != 3 or not all(parts):  # noqa: PLR2004 - header, payload, signature
-        raise VerificationError(ErrorCode.TOKEN_MALFORMED, problem="three parts are expected")
-    header = _header(parts[0], expected)
-    found = header.get("typ")
-    if found != expected:
-        raise VerificationError(ErrorCode.TOKEN_TYPE_WRONG, found=str(found)[:64], expected=expected.value)
-    payload = decode(parts[1], "payload")
-    if len(payload) > limit.payload:
-        raise VerificationError(ErrorCode.PAYLOAD_TOO_LARGE, size=len(payload), limit=limit.payload)
-    signing_input = raw[: len(parts[0]) + 1 + len(parts[1])]
-    return OpenedToken(
-        raw=raw,
-        type=expected,
-        alg=header["alg"],
-        kid=header["kid"],
-        x5t=header["x5t#S256"],
-        iat=header["iat"],
-        x5c=tuple(header.get("x5c", ())),
-        signing_input=signing_input,
-        signature=decode(parts[2], "signature"),
-        digest=digest_of(signing_input),
-        payload=payload,
-    )
-
-
-def _header(part: bytes, expected: TokenType) -> dict[str, Any]:
-    largest = LARGEST_DIRECTORY_HEADER if expected is TokenType.DIRECTORY else LARGEST_HEADER
-    raw = decode(part, "header")
-    if len(raw) > largest:
-        raise VerificationError(ErrorCode.HEADER_MALFORMED, problem=f"larger than {largest} bytes")
-    try:
-        header: dict[str, Any] = ijson.parse(raw, max_bytes=largest, max_depth=4)
-    except VerificationError as error:
-        if error.code is ErrorCode.PAYLOAD_MEMBER_DUPLICATE:
-            raise VerificationError(ErrorCode.HEADER_MEMBER_DUPLICATE, **error.params) from error
-        raise VerificationError(ErrorCode.HEADER_MALFORMED, problem=str(error)) from error
-    forbidden = FORBIDDEN_MEMBERS & header.keys()
-    if expected is TokenType.DIRECTORY:
-        forbidden -= {"x5c"}
-    if forbidden:
-        raise VerificationError(ErrorCode.HEADER_MEMBER_FORBIDDEN, member=min(forbidden))
-    if header.get("alg") not in ALGORITHMS:
-        raise VerificationError(ErrorCode.ALGORITHM_NOT_ALLOWED, algorithm=str(header.get("alg"))[:32])
-    kid, x5t, iat = header.get("kid"), header.get("x5t#S256"), header.get("iat")
-    if not isinstance(kid, str) or _KID.fullmatch(kid) is None:
-        raise VerificationError(ErrorCode.HEADER_MALFORMED, problem="kid")
-    if not isinstance(x5t, str) or len(x5t) != 43:  # noqa: PLR2004 - 32 bytes in base64url
-        raise VerificationError(ErrorCode.HEADER_MALFORMED, problem="x5t#S256")
-    if not isinstance(iat, int) or isinstance(iat, bool) or iat < 0:
-        raise VerificationError(ErrorCode.HEADER_MALFORMED, problem="iat")
-    chain = header.get("x5c", [])
-    if not isinstance(chain, list) or not all(isinstance(item, str) for item in chain):
-        raise VerificationError(ErrorCode.HEADER_MALFORMED, problem="x5c")
-    return header
-
-
-def check_signature(token: OpenedToken, key: PublicKey) -> None:
-    """Verify ``token`` with ``key``, by the one algorithm that the key is pinned to.
-
-    Raises:
-        VerificationError: ``algorithm_mismatch``, ``certificate_digest_mismatch`` or ``signature_invalid``.
-    """
-    if token.alg != key.alg:
-        raise VerificationError(ErrorCode.ALGORITHM_MISMATCH, algorithm=token.alg)
-    if token.x5t != key.x5t:
-        raise VerificationError(ErrorCode.CERTIFICATE_DIGEST_MISMATCH, key=token.kid)
-    try:
-        good = _ENGINES[key.alg].verify(token.signing_input, token.signature, key.jose)
-    except Exception as error:  # noqa: BLE001 - whatever the library meets in a signature, it is not a good one
-        raise VerificationError(ErrorCode.SIGNATURE_INVALID) from error
-    if not good:
-        raise VerificationError(ErrorCode.SIGNATURE_INVALID)
-
-
 class Signer:
-    """Signs tokens with one key.
+    """Signs payloads in batches with one key.
 
     Args:
-        key: where the private key is.
+        key: where the signatures come from.
+        certificates: put into the header as ``x5c``, base64 of DER; a directory's only.
     """
 
-    def __init__(self, key: KeySource) -> None:
-        self._key = key
-        self._headers: dict[TokenType, tuple[int, bytes]] = {}
+    def __init__(self, key: KeySource, certificates: Sequence[str] = ()) -> None:
+        self.key = key
+        self._certificates = list(certificates)
+        self._prefix: tuple[TokenType, int, bytes] | None = None
 
-    async def sign(self, kind: TokenType, payloads: Sequence[bytes], now: int) -> list[SignedToken]:
-        """Sign each payload as a token of ``kind``.
+    async def sign(self, typ: TokenType, payloads: Sequence[bytes], now: int) -> list[SignedToken]:
+        """Sign ``payloads``, each into one token.
 
         Args:
-            kind: its type.
-            payloads: JSON as it will travel.
-            now: Unix seconds, for ``iat``.
+            typ: of all of them.
+            payloads: JSON as :func:`trust.ijson.dump` writes it.
+            now: seconds since 1970, for ``iat``.
+
+        Raises:
+            VerificationError: ``payload_too_large``: nobody would take it.
         """
-        header = self._header(kind, now)
-        inputs = [header + b"." + encode(payload) for payload in payloads]
-        digests = [hashlib.sha256(signing_input).digest() for signing_input in inputs]
-        signatures = await self._key.sign(digests)
+        limit = LIMITS[typ].payload
+        prefix = self._header(typ, now)
+        signing_inputs = []
+        for payload in payloads:
+            if len(payload) > limit:
+                raise VerificationError(ErrorCode.PAYLOAD_TOO_LARGE, size=len(payload), limit=limit)
+            signing_inputs.append(prefix + base64url.encode(payload))
+        hashes = [hashlib.sha256(signing_input) for signing_input in signing_inputs]
+        signatures = await self.key.sign([item.digest() for item in hashes])
         return [
-            SignedToken(signing_input + b"." + encode(signature), digest.hex())
-            for signing_input, digest, signature in zip(inputs, digests, signatures, strict=True)
+            SignedToken(signing_input + b"." + base64url.encode(signature), item.hexdigest())
+            for signing_input, signature, item in zip(signing_inputs, signatures, hashes, strict=True)
         ]
 
-    def _header(self, kind: TokenType, now: int) -> bytes:
-        known = self._headers.get(kind)
-        if known is None or known[0] != now:
-            known = now, encode(protected_header(self._key, kind, now))
-            self._headers[kind] = known
-        return known[1]
-
-
-def protected_header(
-    key: KeySource, kind: TokenType, now: int, chain: Sequence[str] = ()
-) -> bytes:
-    """The JSON of a protected header; ``chain`` (base64 of DER) only for directories."""
-    members: dict[str, Any] = {
-        "alg": key.alg,
-        "typ": kind.value,
-        "kid": key.kid,
-        "x5t#S256": key.x5t,
-        "iat": now,
-    }
-    if chain:
-        members["x5c"] = list(chain)
-    return json.dumps(members, separators=(",", ":")).encode("ascii")
+    def _header(self, typ: TokenType, now: int) -> bytes:
+        if self._prefix is not None and self._prefix[:2] == (typ, now):
+            return self._prefix[2]
+        header: dict[str, object] = {
+            "alg": self.key.alg,
+            "typ": typ.value,
+            "kid": self.key.kid,
+            "x5t#S256": self.key.x5t,
+            "iat": now,
+        }
+        if self._certificates:
+            header["x5c"] = self._certificates
+        prefix = base64url.encode(ijson.dump(header)) + b"."
+        self._prefix = (typ, now, prefix)
+        return prefix

@@ -1,58 +1,82 @@
-"""Verifying a token with the directory: the right key, for this purpose, at this time."""
+"""Whether a token is what it claims to be: the one check in every letter's path.
+
+    token = open_token(body, TokenType.LETTER)
+    key = verify(token, directory, purpose="seal", now=now)   # key.agency signed it
+
+Order: the key is looked up, its purpose and its signature are checked, then its validity. So an error after the
+signature carries ``signature_good``: the owner of the key did sign, and may be told why it does not count.
+"""
 
 from datetime import datetime, timedelta
+from typing import Final, Protocol
 
 from schemas.errors import ErrorCode
-from trust.directory import Directory, DirectoryKey
+from trust.directory_key import DirectoryKey
 from trust.errors import VerificationError
 from trust.token import OpenedToken, check_signature
 
-CLOCK_SKEW_SECONDS = 300
-"""A token may be signed this far ahead of our clock."""
+CLOCK_TOLERANCE: Final = timedelta(minutes=5)
+"""How far two honest clocks may differ."""
+EXPIRED_KEY_GRACE: Final = timedelta(days=30)
+"""A letter that waited while its key expired in good order stays good for this long."""
 
-EXPIRED_KEY_GRACE = timedelta(days=30)
-"""A letter that waited while its key expired ordinarily stays good for so long."""
+
+class Keys(Protocol):
+    """Where keys are looked up: a directory."""
+
+    def key(self, kid: str) -> DirectoryKey | None: ...
 
 
-def verify(token: OpenedToken, directory: Directory, *, purpose: str, now: datetime) -> DirectoryKey:
-    """The directory's key that signed ``token``.
+def verify(
+    token: OpenedToken,
+    directory: Keys,
+    *,
+    purpose: str,
+    now: datetime,
+    grace: timedelta = EXPIRED_KEY_GRACE,
+) -> DirectoryKey:
+    """Find out who signed a token.
+
+    The token's own ``iat`` decides nothing, but may not lie ahead: validity is judged at ``now``.
 
     Args:
-        token: opened, nothing in it believed.
+        token: from :func:`trust.token.open_token`.
         directory: in force.
-        purpose: for which the key must be.
-        now: the instant of the check, aware.
+        purpose: that the key must have, a :class:`schemas.directory.KeyPurpose`.
+        now: the instant of arrival, aware.
+        grace: after the end of a key's validity; none for a key that was revoked.
+
+    Returns:
+        The key; ``.agency`` is the signer.
 
     Raises:
-        VerificationError: ``key_unknown``, ``key_wrong_purpose``, what :func:`trust.token.check_signature` raises;
-            then, with ``signature_good`` set, ``key_compromised``, ``key_revoked``, ``key_not_yet_valid``,
-            ``key_expired``, ``issued_in_future``.
+        VerificationError: ``key_unknown``, ``key_wrong_purpose``, ``algorithm_mismatch``,
+            ``certificate_digest_mismatch``, ``signature_invalid``; with ``signature_good``: ``key_compromised``,
+            ``key_revoked``, ``key_not_yet_valid``, ``key_expired`` or ``issued_in_future``.
     """
     key = directory.key(token.kid)
     if key is None:
-        raise VerificationError(ErrorCode.KEY_UNKNOWN, key=token.kid)
+        raise VerificationError(ErrorCode.KEY_UNKNOWN, kid=token.kid)
     if key.purpose != purpose:
-        raise VerificationError(
-            ErrorCode.KEY_WRONG_PURPOSE, key=token.kid, found=key.purpose, expected=purpose
-        )
+        raise VerificationError(ErrorCode.KEY_WRONG_PURPOSE, kid=key.kid, purpose=key.purpose)
     check_signature(token, key)
-    code = _validity(key, token.iat, now)
+    code = _validity_problem(token, key, now, grace)
     if code is not None:
-        raise VerificationError(code, signature_good=True, key=token.kid)
+        raise VerificationError(code, signature_good=True, kid=key.kid)
     return key
 
 
-def _validity(key: DirectoryKey, iat: int, now: datetime) -> ErrorCode | None:
-    if key.revoked_at is not None and key.compromised:
+def _validity_problem(
+    token: OpenedToken, key: DirectoryKey, now: datetime, grace: timedelta
+) -> ErrorCode | None:
+    if key.compromised:
         return ErrorCode.KEY_COMPROMISED
-    if key.revoked_at is not None and now > key.revoked_at + EXPIRED_KEY_GRACE:
+    if key.revoked_at is not None and key.revoked_at <= now:
         return ErrorCode.KEY_REVOKED
-    if key.revoked_at is not None and iat > key.revoked_at.timestamp():
-        return ErrorCode.KEY_REVOKED
-    if now < key.not_before:
+    if now + CLOCK_TOLERANCE < key.not_before:
         return ErrorCode.KEY_NOT_YET_VALID
-    if now > key.not_after + EXPIRED_KEY_GRACE:
+    if key.not_after + grace < now:
         return ErrorCode.KEY_EXPIRED
-    if iat > now.timestamp() + CLOCK_SKEW_SECONDS:
+    if token.iat > (now + CLOCK_TOLERANCE).timestamp():
         return ErrorCode.ISSUED_IN_FUTURE
     return None

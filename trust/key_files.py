@@ -1,0 +1,68 @@
+"""Private keys in files: PKCS#8 PEM, mode 0600, made where they are used and never replaced."""
+
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from schemas.errors import ErrorCode
+from trust.errors import VerificationError
+
+LARGEST_FILE = 64 * 1024
+
+
+def generate_key(file: Path) -> ec.EllipticCurvePublicKey:
+    """Make a P-256 key in ``file`` and return its public half.
+
+    The file appears whole or not at all, is never readable by others, and never replaces one.
+
+    Raises:
+        FileExistsError: there is one already.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(pem)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.link(draft, file)  # unlike a rename, fails when the name is taken
+    finally:
+        draft.unlink()
+    return key.public_key()
+
+
+def read_key(file: Path) -> ec.EllipticCurvePrivateKey:
+    """The private key in ``file``.
+
+    Raises:
+        VerificationError: ``key_unreadable``: missing, open to others, malformed, encrypted or not P-256.
+    """
+    try:
+        with file.open("rb") as stream:
+            mode = os.fstat(stream.fileno()).st_mode
+            pem = stream.read(LARGEST_FILE)
+    except OSError as error:
+        raise unreadable(file, error.strerror or type(error).__name__) from None
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise unreadable(file, f"others may read it (mode {stat.S_IMODE(mode):04o})")
+    try:
+        key = serialization.load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError):
+        # The library's own text may quote the file; it stays out.
+        raise unreadable(file, "it is not an unencrypted PKCS#8 PEM key") from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise unreadable(file, "it is not a P-256 key")
+    return key
+
+
+def unreadable(file: Path, problem: str) -> VerificationError:
+    return VerificationError(ErrorCode.KEY_UNREADABLE, path=str(file), problem=problem)
