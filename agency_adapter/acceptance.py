@@ -109,9 +109,9 @@ class Acceptance:
         Raises:
             Refused: with the code and the place of what is wrong; nothing has been stored then.
         """
-        check_request(request, self._agency)
-        self._directory.check_sendable(request, self._agency)
         now = self._clock.now()
+        check_request(request, self._agency, now)
+        self._directory.check_sendable(request, self._agency)
         content = request.model_dump_json().encode()
         if len(content) > LARGEST_REQUEST:
             raise Refused(ErrorCode.PAYLOAD_TOO_LARGE, limit=LARGEST_REQUEST, size=len(content))

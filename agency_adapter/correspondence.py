@@ -6,7 +6,7 @@ Reads go to the store directly; acts go through :class:`~agency_adapter.acceptan
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -179,7 +179,7 @@ class Correspondence:
                 return self._outgoing(connection, [row])[0]
             arrived = connection.execute(_INBOX.where(inbox.c.letter_id == letter_id).limit(1)).one_or_none()
             if arrived is not None:
-                return IncomingLetter(*arrived[1:])
+                return IncomingLetter(*_plain(arrived)[1:])
         raise Refused(ErrorCode.LETTER_NOT_FOUND, id=letter_id)
 
     def letter_jws(self, letter_id: str) -> bytes:
@@ -251,7 +251,7 @@ class Correspondence:
             rows = connection.execute(statement).all()
         part = rows[: _bounded(limit)]
         return Page(
-            tuple(IncomingLetter(*row[1:]) for row in part),
+            tuple(IncomingLetter(*_plain(row)[1:]) for row in part),
             _cursor(part[-1][0]) if len(rows) > len(part) else None,
         )
 
@@ -272,7 +272,7 @@ class Correspondence:
         with self._readings.connect() as connection:
             rows = connection.execute(statement).all()
         part = rows[: _bounded(limit)]
-        items = tuple(QuarantineEntry(*row[:3], bool(row[3]), *row[4:]) for row in part)
+        items = tuple(QuarantineEntry(*_plain(row)[:3], bool(row[3]), *_plain(row)[4:]) for row in part)
         return Page(items, _cursor(part[-1][0]) if len(rows) > len(part) else None)
 
     def this_year(self) -> int:
@@ -308,8 +308,8 @@ class Correspondence:
             lane = self._relay.lanes.get(row[10])
             full_since = lane.full_since if lane is not None and row[7] is None else None
             waiting_since = int(full_since * 1000) if full_since is not None else None
-            of_letter[row[0]].append(TransmissionView(*row[1:10], waiting_since))
-        return [OutgoingLetter(*row[1:], tuple(of_letter[row[0]])) for row in rows]
+            of_letter[row[0]].append(TransmissionView(*_plain(row)[1:10], waiting_since))
+        return [OutgoingLetter(*_plain(row)[1:], tuple(of_letter[row[0]])) for row in rows]
 
     def _outgoing_timeline(self, connection: Connection, letter_id: str) -> list[TimelineEntry]:
         letter = connection.execute(
@@ -403,6 +403,10 @@ _INBOX = select(
     inbox.c.return_reason,
     inbox.c.note,
 )
+
+
+def _plain(row: Iterable[Any]) -> list[Any]:
+    return list(row)
 
 
 def _bounded(limit: int) -> int:

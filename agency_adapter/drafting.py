@@ -76,8 +76,11 @@ def compose(draft: Draft, look_up: Callable[[str], Mapping[str, Any]]) -> dict[s
         request["urgency"] = draft.urgency
     if draft.reply_to is not None:
         answered = look_up(draft.reply_to)
-        request |= _reply(answered)
+        cited = _cited(answered)
+        request |= {"thread_id": answered["thread_id"], "references": [cited | {"relation": "REPLIES_TO"}]}
         content.setdefault("subject", answered["subject"])
+        if draft.type is not None and draft.type.startswith("reply/"):
+            content["fields"] = {"in_reply_to": cited} | content.get("fields", {})
         if not recipients:
             recipients = [{"agency": answered["letter"]["sender"]["agency"], "role": "to"}]
     if draft.type is not None:
@@ -86,26 +89,23 @@ def compose(draft: Draft, look_up: Callable[[str], Mapping[str, Any]]) -> dict[s
     return request | {"recipients": recipients, "content": content}
 
 
-def _reply(answered: Mapping[str, Any]) -> dict[str, Any]:
-    letter = answered["letter"]
+def _cited(answered: Mapping[str, Any]) -> dict[str, str]:
+    """A letter as others quote it: whose, its number, its date."""
     return {
-        "thread_id": answered["thread_id"],
-        "references": [
-            {
-                "agency": letter["sender"]["agency"],
-                "outgoing_no": answered["outgoing_no"],
-                "date": answered["issued_at"][:10],
-                "relation": "REPLIES_TO",
-            }
-        ],
+        "agency": answered["letter"]["sender"]["agency"],
+        "outgoing_no": answered["outgoing_no"],
+        "date": answered["issued_at"][:10],
     }
 
 
-def _fields(text: str) -> Any:
+def _fields(text: str) -> dict[str, Any]:
     try:
-        return json.loads(text)
+        fields = json.loads(text)
     except ValueError as error:
         raise Refused(ErrorCode.JSON_MALFORMED, problem=str(error)) from error
+    if not isinstance(fields, dict):
+        raise Refused(ErrorCode.PAYLOAD_NOT_OBJECT)
+    return fields
 
 
 def _text(path: Path) -> str:

@@ -282,7 +282,7 @@ def _find_transmissions(
         .join_from(transmissions, letters)
         .where(t.digest.in_(digests))
     )
-    return {(row[0], row[1]): _Transmission(row[2], TransmissionState(row[3]), *row[4:]) for row in rows}
+    return {(row[0], row[1]): _Transmission(row[2], TransmissionState(row[3]), *tuple(row)[4:]) for row in rows}
 
 
 def _find_tokens(connection: Connection, genuine: Sequence[_Genuine]) -> set[str]:

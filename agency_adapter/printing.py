@@ -231,7 +231,7 @@ class Printer:
                 (
                     entry["code"],
                     words(labels.AGENCY_STATUSES, entry["status"]),
-                    str(len(entry["accepted_types"])),
+                    ", ".join(entry["accepted_types"]) or ("الكل", "all"),
                     (entry["name_ar"], entry["name_en"]),
                 )
                 for entry in listing["agencies"]

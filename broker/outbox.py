@@ -60,12 +60,22 @@ class LaneDepth:
 class OutboxSource(Protocol):
     """One table of things to publish, as the relay sees it."""
 
-    name: str
-    most_per_message: int
-    """Rows that may travel in one AMQP message: 1 for letters."""
-    published_point: KillPoint | None
-    confirmed_point: KillPoint | None
-    claimed_point: KillPoint | None
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def most_per_message(self) -> int:
+        """Rows that may travel in one AMQP message: 1 for letters."""
+        ...
+
+    @property
+    def claimed_point(self) -> KillPoint | None: ...
+
+    @property
+    def published_point(self) -> KillPoint | None: ...
+
+    @property
+    def confirmed_point(self) -> KillPoint | None: ...
 
     @property
     def table(self) -> Table: ...

@@ -209,7 +209,8 @@ class Relay:
                 connection, table, claim.lane, most=claim.most, now=now, lease_until=lease
             )
             messages = claim.source.load(connection, keys) if keys else []
-            kept, size = [], 0
+            kept: list[Outgoing] = []
+            size = 0
             for message in messages:
                 size += len(message.body)
                 if kept and size > MOST_BYTES_PER_CHUNK:

@@ -304,7 +304,7 @@ class _Worker:
         callbacks.on_consumer_cancel_callbacks.add(lambda _: on_loss(f"consumer of {self._queue} cancelled"))
         await channel.basic_qos(prefetch_count=PREFETCH)
         answer = await channel.basic_consume(self._queue, self._take)
-        self._tag = answer.consumer_tag
+        self._tag = answer.consumer_tag or ""
         self._task = asyncio.get_running_loop().create_task(self._work(), name=f"worker {self._queue}")
         self._task.add_done_callback(lambda task: self._ended(task, on_loss))
 

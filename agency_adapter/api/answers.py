@@ -183,7 +183,7 @@ class DirectoryEntry(Answer):
     name_ar: str
     name_en: str
     status: str
-    accepted_types: tuple[str, ...]
+    accepted_types: Annotated[tuple[str, ...], Field(description="Empty: every registered type.")]
 
 
 class DirectoryListing(Answer):

@@ -52,7 +52,6 @@ async def register_letter(
     request: Annotated[RegistrationRequest, Depends(Body(RegistrationRequest))],
 ) -> LetterRegistered:
     """A letter is registered once. The signed receipt with the number leaves after the same commit."""
-    request.check()
     registered = await correspondence.register(
         Registration(
             letter_id=letter_id,
@@ -91,7 +90,6 @@ async def return_letter(
     request: Annotated[ReturnRequest, Depends(Body(ReturnRequest))],
 ) -> LetterReturned:
     """A letter is returned once; a number that it was given stays with it."""
-    request.check()
     returned = await correspondence.return_(
         Return(
             letter_id=letter_id,

@@ -27,7 +27,7 @@ async def list_directory(correspondence: TheCorrespondence) -> DirectoryListing:
                 name_ar=agency.name_ar,
                 name_en=agency.name_en,
                 status=agency.status,
-                accepted_types=tuple(agency.accepted_types),
+                accepted_types=tuple(sorted(agency.accepted_types)),
             )
             for agency in directory.agencies.values()
         ),

@@ -21,6 +21,7 @@ RETRY_AFTER_SECONDS = 30
 TITLES: Mapping[int, tuple[str, str]] = {
     400: ("Malformed request", "طلب غير سليم"),
     401: ("Authentication required", "يلزم إثبات الهوية"),
+    403: ("Not allowed", "غير مسموح"),
     404: ("Not found", "غير موجود"),
     405: ("Method not allowed", "الطريقة غير مسموحة"),
     408: ("Request not completed in time", "لم يكتمل الطلب في وقته"),
@@ -29,6 +30,7 @@ TITLES: Mapping[int, tuple[str, str]] = {
     415: ("Unsupported media type", "نوع محتوى غير مدعوم"),
     422: ("Request refused", "الطلب مرفوض"),
     500: ("Internal error", "خطأ داخلي"),
+    502: ("Unusable answer from another server", "جواب غير صالح من خادم آخر"),
     503: ("Not available now", "الخدمة غير متاحة الآن"),
 }
 """Short titles by HTTP status, English and Arabic."""
@@ -71,7 +73,7 @@ def problem(refusals: Sequence[Refused], *, incident: str | None = None) -> Prob
     """The document for ``refusals``; the first is the one that counts."""
     first = refusals[0]
     status = CATALOGUE[first.code].status
-    title, title_ar = TITLES.get(status, TITLES[500] if status >= 500 else TITLES[400])  # noqa: PLR2004 - HTTP
+    title, title_ar = TITLES[status]
     return Problem(
         type=f"urn:x-tarasul:error:{first.code}",
         title=title,

@@ -6,11 +6,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agency_adapter.correspondence import LARGEST_PAGE
 from schemas.delivery import TransmissionState
+from schemas.marks import AgencyCode
 from schemas.reasons import ReturnReason
-from schemas.text import PlainLine, check_text
+from schemas.text import PlainLine, RunningText
 
-AgencyCode = Annotated[str, Field(pattern=r"^[A-Z]{2,8}$")]
-Note = Annotated[str, Field(min_length=1, max_length=500)]
+Note = Annotated[RunningText, Field(max_length=500)]
 IdempotencyKey = Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
 
 InboxState = Literal["received", "awaiting_attachments", "registered", "returned"]
@@ -20,22 +20,7 @@ class _Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class _Act(_Request):
-    """A clerk's act on an arrived letter."""
-
-    def check(self) -> None:
-        """Refuse text that misleads the eye.
-
-        Raises:
-            Refused: ``text_not_nfc`` or ``text_forbidden_character``, with the place.
-        """
-        for name in type(self).model_fields:
-            text = getattr(self, name)
-            if isinstance(text, str):
-                check_text(text, f"/{name}", running=name == "note")
-
-
-class RegistrationRequest(_Act):
+class RegistrationRequest(_Request):
     """A clerk's entry of an arrived letter."""
 
     registered_by: Annotated[
@@ -52,7 +37,7 @@ class RegistrationRequest(_Act):
     ] = None
 
 
-class ReturnRequest(_Act):
+class ReturnRequest(_Request):
     """A clerk's return of an arrived letter to its sender."""
 
     returned_by: Annotated[PlainLine, Field(description="Post or user of the clerk, as the agency names it.")]

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DatabaseError
 
 from agency_adapter.mark import Mark
-from agency_adapter.numbers import next_number
+from agency_adapter.numbers import Direction, next_number
 from agency_adapter.store.tables import inbox, letters, meta, number_series, transmissions
 from broker.outbox import CONFIRMED, PENDING
 from broker.sqlite import StoreLock, open_for_reading, open_store
@@ -130,7 +130,7 @@ def _compare(connection: Connection, path: Path, store_id: str) -> tuple[Mark, b
         set_value(connection, "epoch", str(mark.epoch))
         for key, reserved in mark.reserved.items():
             direction, _, year = key.partition(":")
-            if next_number(connection, direction, int(year)) <= reserved:
+            if next_number(connection, Direction(direction), int(year)) <= reserved:
                 connection.execute(
                     insert(number_series)
                     .values(direction=direction, year=int(year), next=reserved + 1)

@@ -8,7 +8,7 @@ matches senders against recipients row by row.
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -247,7 +247,7 @@ class _Reader:
                 f"{sender} to {recipient}: receipts issued and received differ for {digest[:12]}"
             )
 
-    def _letter(self, what: str, row: Mapping[str, Any]) -> _Letter | None:
+    def _letter(self, what: str, row: sqlite3.Row) -> _Letter | None:
         try:
             token = open_token(row["letter_jws"], TokenType.LETTER)
             key = verify(token, self._directory, purpose="seal", now=self._now)
@@ -262,7 +262,7 @@ class _Reader:
         return _Letter(key.agency, claims["id"], token.digest, recipients)
 
     def _keep_receipt(
-        self, shelf: dict[tuple[str, str], dict[str, _Receipt]], what: str, row: Mapping[str, Any]
+        self, shelf: dict[tuple[str, str], dict[str, _Receipt]], what: str, row: sqlite3.Row
     ) -> _Receipt | None:
         try:
             token = open_token(row["receipt_jws"], TokenType.RECEIPT)
@@ -286,7 +286,7 @@ class _Reader:
         self.books.unverified += 1
         self.books.differences.append(difference)
 
-    def _twice(self, surplus: "Iterator[int] | list[int]") -> None:
+    def _twice(self, surplus: Iterable[int]) -> None:
         self.books.twice += sum(surplus)
 
 
