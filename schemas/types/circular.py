@@ -9,7 +9,7 @@ from schemas.letter_type import ChecklistItem, CitedLetter, LetterType, TypeFiel
 from schemas.working_time import WorkingSpan
 
 
-class Fields(TypeFields):
+class CircularFields(TypeFields):
     """``audience`` is the code of a group of recipients; "circular 9 of 2019" is number 9, year 2019."""
 
     circular_no: Annotated[StrictInt, Field(ge=1, le=99_999)]
@@ -23,7 +23,7 @@ TYPE = LetterType(
     name="circular/1",
     ar="تعميم",
     en="circular",
-    fields=Fields,
+    fields=CircularFields,
     allowed_senders=frozenset({"CMGS", "CSC", "MOF", "SAB", "CAIT"}),
     acknowledgement_owed=True,
     acknowledgement_deadline=WorkingSpan(days=2),

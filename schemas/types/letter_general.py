@@ -7,7 +7,7 @@ from pydantic import Field
 from schemas.letter_type import LetterType, TypeFields
 
 
-class Fields(TypeFields):
+class GeneralFields(TypeFields):
     """``category`` is a code of the agency's own filing plan."""
 
     category: Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9._-]{0,31}$")] | None = None
@@ -17,6 +17,6 @@ TYPE = LetterType(
     name="letter.general/1",
     ar="كتاب رسمي",
     en="official letter",
-    fields=Fields,
+    fields=GeneralFields,
     allowed_replies=frozenset({"reply/1", "referral/1"}),
 )

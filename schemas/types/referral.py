@@ -17,7 +17,7 @@ class Reason(StrEnum):
     COMPLETION = "COMPLETION"
 
 
-class Fields(TypeFields):
+class ReferralFields(TypeFields):
     """``original`` cites what is referred, ``keeps_copy`` says whether the file stays with the sender too."""
 
     original: Annotated[tuple[CitedLetter, ...], Field(min_length=1, max_length=50)]
@@ -30,7 +30,7 @@ TYPE = LetterType(
     name="referral/1",
     ar="إحالة",
     en="referral",
-    fields=Fields,
+    fields=ReferralFields,
     allowed_replies=frozenset({"reply/1", "referral/1"}),
     reply_required=True,
     reply_deadline=WorkingSpan(days=10),

@@ -9,7 +9,7 @@ from schemas.letter_type import ChecklistItem, CitedLetter, LetterType, TypeFiel
 from schemas.working_time import WorkingSpan
 
 
-class Fields(TypeFields):
+class ReminderFields(TypeFields):
     """``overdue_days`` are calendar days since the reply was due."""
 
     of: CitedLetter
@@ -22,7 +22,7 @@ TYPE = LetterType(
     name="reminder/1",
     ar="استعجال",
     en="reminder",
-    fields=Fields,
+    fields=ReminderFields,
     allowed_replies=frozenset({"reply/1"}),
     reply_required=True,
     reply_deadline=WorkingSpan(days=2),

@@ -15,7 +15,7 @@ class Outcome(StrEnum):
     NOT_COMPETENT = "NOT_COMPETENT"
 
 
-class Fields(TypeFields):
+class ReplyFields(TypeFields):
     """``final`` closes the thread."""
 
     in_reply_to: CitedLetter
@@ -27,7 +27,7 @@ TYPE = LetterType(
     name="reply/1",
     ar="رد",
     en="reply",
-    fields=Fields,
+    fields=ReplyFields,
     allowed_replies=frozenset({"reply/1", "letter.general/1"}),
     checklist=(
         ChecklistItem(
