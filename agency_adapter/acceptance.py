@@ -215,8 +215,7 @@ class Acceptance:
                 series = numbers.take(connection, Direction.OUTGOING, year, len(left))
                 self._mark.reserve(Direction.OUTGOING, year, series[-1])
                 by_number = {
-                    numbers.written(self._agency, Direction.OUTGOING, year, sequence): sequence
-                    for sequence in series
+                    numbers.written(self._agency, Direction.OUTGOING, year, sequence): sequence for sequence in series
                 }
                 # Numbers that the agency's own system used first are passed over; usually there are none.
                 used = set(

@@ -116,9 +116,7 @@ class AdapterClient:
     ) -> Reply:
         connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
         try:
-            connection.request(
-                method, target, body, {"Authorization": f"Bearer {self._token}", **(headers or {})}
-            )
+            connection.request(method, target, body, {"Authorization": f"Bearer {self._token}", **(headers or {})})
             response = connection.getresponse()
             content = response.read(LARGEST_ANSWER)
             media_type = response.headers.get_content_type()

@@ -37,14 +37,10 @@ agency_app = typer.Typer(
     add_completion=False,
 )
 
-Config = Annotated[
-    Path, typer.Option("--config", "-c", envvar="TARASUL_CONFIG", help="Settings file of the adapter.")
-]
+Config = Annotated[Path, typer.Option("--config", "-c", envvar="TARASUL_CONFIG", help="Settings file of the adapter.")]
 Json = Annotated[bool, typer.Option("--json", help="The API's answer instead of a table.")]
 LetterId = Annotated[str, typer.Argument(metavar="ID", help="The letter's id.")]
-Cursor = Annotated[
-    str | None, typer.Option(help="The part of the list that follows: the 'next' of the last one.")
-]
+Cursor = Annotated[str | None, typer.Option(help="The part of the list that follows: the 'next' of the last one.")]
 Limit = Annotated[int, typer.Option(min=1, max=200, help="Entries at most.")]
 Clerk = Annotated[str, typer.Option("--by", help="Post or user of the clerk.")]
 FromAgency = Annotated[
@@ -75,9 +71,7 @@ def send(
     body_file: Annotated[Path | None, typer.Option(help="Text, UTF-8; '-' reads standard input.")] = None,
     letter_type: Annotated[str | None, typer.Option("--type", help="letter.general/1 unless given.")] = None,
     urgency: Annotated[str | None, typer.Option(help="ROUTINE, URGENT, VERY_URGENT or IMMEDIATE.")] = None,
-    reply_to: Annotated[
-        str | None, typer.Option(metavar="ID", help="A letter that this one answers.")
-    ] = None,
+    reply_to: Annotated[str | None, typer.Option(metavar="ID", help="A letter that this one answers.")] = None,
     fields: Annotated[str | None, typer.Option(metavar="JSON", help="The type's own fields.")] = None,
     idempotency_key: Annotated[str | None, typer.Option(help="Made up unless given.")] = None,
     wait: Annotated[
@@ -102,9 +96,7 @@ def send(
             accepted = client.post("/v1/letters", document, {"Idempotency-Key": key})
         except Refused as refusal:
             if refusal.code is ErrorCode.NOT_REACHABLE and not as_json:
-                Printer(errors=True).line(
-                    f"--idempotency-key {key}"
-                )  # with it, sending again cannot send twice
+                Printer(errors=True).line(f"--idempotency-key {key}")  # with it, sending again cannot send twice
             raise
         letter = None if wait is None else _await_outcomes(client, accepted["id"], wait, quiet=as_json)
         if letter is not None:
@@ -147,9 +139,7 @@ def outbox(
 @agency_app.command()
 def inbox(
     *,
-    state: Annotated[
-        str | None, typer.Option(help="received, awaiting_attachments, registered or returned.")
-    ] = None,
+    state: Annotated[str | None, typer.Option(help="received, awaiting_attachments, registered or returned.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     config: Config = DEFAULT_CONFIG,
@@ -202,9 +192,7 @@ def register(
     letter_id: LetterId,
     *,
     by: Clerk,
-    number: Annotated[
-        str | None, typer.Option(help="The agency's own number; one is given otherwise.")
-    ] = None,
+    number: Annotated[str | None, typer.Option(help="The agency's own number; one is given otherwise.")] = None,
     unit: Annotated[str | None, typer.Option(help="Unit to which it goes.")] = None,
     sender: FromAgency = None,
     config: Config = DEFAULT_CONFIG,

@@ -204,9 +204,7 @@ class Correspondence:
             Refused: ``letter_not_found``.
         """
         with self._readings.connect() as connection:
-            entries = self._outgoing_timeline(connection, letter_id) or self._incoming_timeline(
-                connection, letter_id
-            )
+            entries = self._outgoing_timeline(connection, letter_id) or self._incoming_timeline(connection, letter_id)
         if not entries:
             raise Refused(ErrorCode.LETTER_NOT_FOUND, id=letter_id)
         return sorted(entries, key=lambda entry: entry.at)
@@ -224,9 +222,7 @@ class Correspondence:
             statement = statement.where(letters.c.seq < _position(cursor))
         if state is not None:
             statement = statement.where(
-                letters.c.seq.in_(
-                    select(transmissions.c.letter_seq).where(transmissions.c.state == state.value)
-                )
+                letters.c.seq.in_(select(transmissions.c.letter_seq).where(transmissions.c.state == state.value))
             )
         with self._readings.connect() as connection:
             rows = connection.execute(statement).all()
@@ -234,9 +230,7 @@ class Correspondence:
             items = self._outgoing(connection, part)
         return Page(tuple(items), _cursor(part[-1][0]) if len(rows) > len(part) else None)
 
-    def inbox(
-        self, *, cursor: str | None = None, limit: int = 50, state: str | None = None
-    ) -> Page[IncomingLetter]:
+    def inbox(self, *, cursor: str | None = None, limit: int = 50, state: str | None = None) -> Page[IncomingLetter]:
         """Letters that arrived, newest first; with ``state`` (received, registered, returned…), those in it.
 
         Raises:
@@ -263,7 +257,7 @@ class Correspondence:
         """
         q = quarantine.c
         columns = [
-            q.seq, q.reason, q.explanation, q.authentic, q.stage, q.publisher, q.claimed_sender, q.letter_id,
+            q.seq, q.reason, q.explanation, q.authentic == 1, q.stage, q.publisher, q.claimed_sender, q.letter_id,
             q.digest, q.exchange, q.routing_key, q.received_at, q.last_at, q.copies, q.size,
         ]  # fmt: skip
         statement = select(*columns).order_by(q.seq.desc()).limit(_bounded(limit) + 1)
@@ -272,7 +266,7 @@ class Correspondence:
         with self._readings.connect() as connection:
             rows = connection.execute(statement).all()
         part = rows[: _bounded(limit)]
-        items = tuple(QuarantineEntry(*_plain(row)[:3], bool(row[3]), *_plain(row)[4:]) for row in part)
+        items = tuple(QuarantineEntry(*_plain(row)) for row in part)
         return Page(items, _cursor(part[-1][0]) if len(rows) > len(part) else None)
 
     def this_year(self) -> int:
@@ -308,8 +302,8 @@ class Correspondence:
             lane = self._relay.lanes.get(row[10])
             full_since = lane.full_since if lane is not None and row[7] is None else None
             waiting_since = int(full_since * 1000) if full_since is not None else None
-            of_letter[row[0]].append(TransmissionView(*_plain(row)[1:10], waiting_since))
-        return [OutgoingLetter(*_plain(row)[1:], tuple(of_letter[row[0]])) for row in rows]
+            of_letter[row[0]].append(TransmissionView(*(*row[1:10], waiting_since)))
+        return [OutgoingLetter(*(*row[1:], tuple(of_letter[row[0]]))) for row in rows]
 
     def _outgoing_timeline(self, connection: Connection, letter_id: str) -> list[TimelineEntry]:
         letter = connection.execute(
@@ -331,9 +325,7 @@ class Correspondence:
         entries += [
             TimelineEntry(row[0], row[1], row[2], row[3], row[4], row[5])
             for row in connection.execute(
-                select(r.received_at, r.event, r.signer, r.recipient, r.reason, r.effect).where(
-                    r.digest == digest
-                )
+                select(r.received_at, r.event, r.signer, r.recipient, r.reason, r.effect).where(r.digest == digest)
             )
         ]
         return entries
@@ -358,9 +350,7 @@ class Correspondence:
                     row[2],
                     incoming_no if row[1] == ReceiptEvent.REGISTERED.value else None,
                 )
-                for row in connection.execute(
-                    select(r.occurred_at, r.event, r.reason).where(r.digest == digest)
-                )
+                for row in connection.execute(select(r.occurred_at, r.event, r.reason).where(r.digest == digest))
             ]
         return entries
 

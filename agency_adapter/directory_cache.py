@@ -99,9 +99,7 @@ class DirectoryCache:
             if entry.status != "active":
                 raise Refused(ErrorCode.RECIPIENT_CLOSED, pointer=pointer, agency=recipient.agency)
             if not entry.accepts(request.type):
-                raise Refused(
-                    ErrorCode.TYPE_NOT_ACCEPTED, pointer="/type", agency=recipient.agency, type=request.type
-                )
+                raise Refused(ErrorCode.TYPE_NOT_ACCEPTED, pointer="/type", agency=recipient.agency, type=request.type)
 
     def _stamp(self) -> tuple[int, int, int]:
         try:

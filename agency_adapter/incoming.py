@@ -101,7 +101,7 @@ class Incoming:
     def _judge(self, delivery: Delivery, lane: Lane) -> Judged:
         try:
             return judge_letter(delivery, self._agency, lane, self._directory.current, self._clock.now())
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - see below
             # Content must never stop the mail. What judges wrongly by raising is kept with all its bytes.
             _log.exception("judging_failed", queue=delivery.queue, size=len(delivery.body))
             return Incident(IncidentReason.TOKEN_MALFORMED, f"judging failed: {type(error).__name__}", None)
@@ -167,9 +167,7 @@ class Incoming:
             connection.execute(insert(inbox), rows)
         if repeated:
             self._desk.repeat(connection, repeated)
-            connection.execute(
-                update(inbox).where(inbox.c.digest.in_(repeated)).values(copies=inbox.c.copies + 1)
-            )
+            connection.execute(update(inbox).where(inbox.c.digest.in_(repeated)).values(copies=inbox.c.copies + 1))
         await self._desk.issue(connection, answers)
         await self._quarantine.keep(connection, rejected)
         return [tally, *(Tally() for _ in groups[1:])]
@@ -183,9 +181,7 @@ class Incoming:
             connection.execute(
                 select(receipts_issued.c.digest).where(
                     receipts_issued.c.digest.in_(digests),
-                    receipts_issued.c.event.in_(
-                        (ReceiptEvent.DELIVERED.value, ReceiptEvent.NOT_DELIVERED.value)
-                    ),
+                    receipts_issued.c.event.in_((ReceiptEvent.DELIVERED.value, ReceiptEvent.NOT_DELIVERED.value)),
                 )
             ).scalars()
         )

@@ -170,7 +170,7 @@ def _unverified(
     return Incident(incident_reason(error), str(error), publisher, claimed_sender=claimed, digest=token.digest)
 
 
-def _judge_content(  # noqa: PLR0911 - one return for each reason
+def _judge_content(  # noqa: C901, PLR0911 - one return for each reason
     token: OpenedToken, sender: str, me: str, lane: Lane, directory: Directory, now: datetime
 ) -> Undeliverable | Deliverable:
     letter_id: str | None = None

@@ -41,9 +41,7 @@ def configure(agency: str, level: int = logging.INFO) -> None:
         logging.getLogger(library).setLevel(logging.CRITICAL)
 
 
-def _drop_forbidden(
-    _logger: object, _method: str, event: MutableMapping[str, Any]
-) -> MutableMapping[str, Any]:
+def _drop_forbidden(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for member in FORBIDDEN & event.keys():
         event[member] = "[withheld]"
     return event

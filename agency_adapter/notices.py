@@ -134,7 +134,7 @@ class Notices:
                 found.append(rejected(line, incident_reason(error), str(error)))
             except Refused as refusal:
                 found.append(rejected(line, IncidentReason.RECEIPT_MALFORMED, str(refusal)))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - see below
                 # Content must never stop the mail; it is kept with all its bytes.
                 _log.exception("judging_failed", queue=delivery.queue, size=len(line))
                 explanation = f"judging failed: {type(error).__name__}"
@@ -259,9 +259,7 @@ class _Transmission:
         }
 
 
-def _find_transmissions(
-    connection: Connection, genuine: Sequence[_Genuine]
-) -> dict[tuple[str, str], _Transmission]:
+def _find_transmissions(connection: Connection, genuine: Sequence[_Genuine]) -> dict[tuple[str, str], _Transmission]:
     digests = {item.receipt.sub_id.digest for item in genuine}
     if not digests:
         return {}

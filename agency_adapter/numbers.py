@@ -49,9 +49,7 @@ def written(agency: str, direction: Direction, year: int, sequence: int) -> str:
 def take(connection: Connection, direction: Direction, year: int, count: int, at_least: int = 1) -> range:
     """Take ``count`` consecutive numbers for ``year``, none below ``at_least``, within the open transaction."""
     series = number_series.c
-    first = connection.execute(
-        select(series.next).where(series.direction == direction, series.year == year)
-    ).scalar()
+    first = connection.execute(select(series.next).where(series.direction == direction, series.year == year)).scalar()
     first = max(first or 1, at_least)
     connection.execute(
         insert(number_series)
@@ -65,10 +63,7 @@ def next_number(connection: Connection, direction: Direction, year: int) -> int:
     """The number that would be given next."""
     series = number_series.c
     return (
-        connection.execute(
-            select(series.next).where(series.direction == direction, series.year == year)
-        ).scalar()
-        or 1
+        connection.execute(select(series.next).where(series.direction == direction, series.year == year)).scalar() or 1
     )
 
 
@@ -83,9 +78,7 @@ def gaps(connection: Connection, agency: str, direction: Direction, year: int) -
     else:
         column, of_year = inbox.c.incoming_sequence, inbox.c.year
     used: Sequence[int] = (
-        connection.execute(select(column).where(of_year == year, column.is_not(None)).order_by(column))
-        .scalars()
-        .all()
+        connection.execute(select(column).where(of_year == year, column.is_not(None)).order_by(column)).scalars().all()
     )
     found: list[Gap] = []
     expected = 1

@@ -51,9 +51,7 @@ class Printer:
     def line(self, *parts: str) -> None:
         self._console.print(self._joined(parts), soft_wrap=True)
 
-    def table(
-        self, title: tuple[str, str], columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[Cell]]
-    ) -> None:
+    def table(self, title: tuple[str, str], columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[Cell]]) -> None:
         """A table; ``columns`` are Arabic and English heads. The last column may wrap."""
         table = Table(title=self._joined(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         for number, head in enumerate(columns, 1):
@@ -71,9 +69,7 @@ class Printer:
         """Pairs of name and value, one a line; what is None is left out."""
         for name, value in facts:
             if value is not None:
-                self._console.print(
-                    Text.assemble(self._joined(name), ":  ", self._cell(value)), soft_wrap=True
-                )
+                self._console.print(Text.assemble(self._joined(name), ":  ", self._cell(value)), soft_wrap=True)
 
     def refusal(self, refusal: Refused) -> None:
         """What is wrong and what to do, in both languages, with code and place."""

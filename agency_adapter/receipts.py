@@ -131,9 +131,7 @@ class ReceiptOutbox:
     def load(self, connection: Connection, keys: Sequence[int]) -> list[Outgoing]:
         table = tables.receipts_issued
         rows = connection.execute(
-            select(table.c.seq, table.c.receipt_jws, table.c.lane)
-            .where(table.c.seq.in_(keys))
-            .order_by(table.c.seq)
+            select(table.c.seq, table.c.receipt_jws, table.c.lane).where(table.c.seq.in_(keys)).order_by(table.c.seq)
         ).all()
         return [
             Outgoing(
@@ -142,9 +140,7 @@ class ReceiptOutbox:
                 body=b"\n".join(row[1] for row in part),
                 content_type=CONTENT_TYPE,
             )
-            for part in (
-                rows[at : at + self.most_per_message] for at in range(0, len(rows), self.most_per_message)
-            )
+            for part in (rows[at : at + self.most_per_message] for at in range(0, len(rows), self.most_per_message))
         ]
 
     def confirm(self, connection: Connection, keys: Sequence[int], now: int) -> None:

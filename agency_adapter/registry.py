@@ -104,9 +104,7 @@ class Registry:
         self._wake()
         return returned
 
-    async def _register(
-        self, connection: Connection, items: Sequence[Registration]
-    ) -> list[Registered | Refused]:
+    async def _register(self, connection: Connection, items: Sequence[Registration]) -> list[Registered | Refused]:
         results: list[Registered | Refused] = []
         for item in items:
             try:
@@ -125,9 +123,7 @@ class Registry:
         year = numbers.year_of(self._clock.now())
         number, sequence = item.incoming_no, None
         if number is not None and _taken(connection, year, number):
-            raise Refused(
-                ErrorCode.INCOMING_NUMBER_TAKEN, pointer="/incoming_no", number=number, year=year
-            )
+            raise Refused(ErrorCode.INCOMING_NUMBER_TAKEN, pointer="/incoming_no", number=number, year=year)
         while number is None or (sequence is not None and _taken(connection, year, number)):
             sequence = numbers.take(connection, Direction.INCOMING, year, 1)[0]
             self._mark.reserve(Direction.INCOMING, year, sequence)
@@ -224,8 +220,6 @@ class _Row:
 
 def _taken(connection: Connection, year: int, number: str) -> bool:
     return (
-        connection.execute(
-            select(inbox.c.seq).where(inbox.c.year == year, inbox.c.incoming_no == number)
-        ).scalar()
+        connection.execute(select(inbox.c.seq).where(inbox.c.year == year, inbox.c.incoming_no == number)).scalar()
         is not None
     )

@@ -89,13 +89,9 @@ class Adapter:
         self.writer = Writer(self.store.engine)
         desk = ReceiptDesk(agency, signer, clock)
         self.quarantine = Quarantine(agency, signer, clock)
-        self.incoming = Incoming(
-            agency, self.writer, self.directory, desk, self.quarantine, clock, lambda: self.relay.wake()
-        )
-        self.notices = Notices(
-            agency, self.writer, self.directory, self.quarantine, clock, lambda: self.relay.wake()
-        )
-        self.orders = Orders(self.writer, self.quarantine, lambda: self.relay.wake())
+        self.incoming = Incoming(agency, self.writer, self.directory, desk, self.quarantine, clock, self._wake)
+        self.notices = Notices(agency, self.writer, self.directory, self.quarantine, clock, self._wake)
+        self.orders = Orders(self.writer, self.quarantine, self._wake)
         handlers: dict[str, Handler] = {
             inbox_queue(agency, Lane.URGENT): lambda batch: self.incoming.receive(Lane.URGENT, batch),
             inbox_queue(agency, Lane.ROUTINE): lambda batch: self.incoming.receive(Lane.ROUTINE, batch),
@@ -218,6 +214,10 @@ class Adapter:
             "store_commits": self.writer.commits,
             "session_connects": self.session.connects,
         }
+
+    def _wake(self) -> None:
+        # The receiving side is built before the relay that it wakes.
+        self.relay.wake()
 
     async def _recover(self, connection: Connection, versions: Sequence[int]) -> list[int]:
         # This process owns the store alone, so no claim in it can be anybody's.

@@ -44,8 +44,7 @@ class TransmissionOutbox:
             .order_by(t.seq)
         )
         return [
-            Outgoing(keys=(row[0],), routing_key=row[1], body=row[2], content_type="application/jose")
-            for row in rows
+            Outgoing(keys=(row[0],), routing_key=row[1], body=row[2], content_type="application/jose") for row in rows
         ]
 
     def confirm(self, connection: Connection, keys: Sequence[int], now: int) -> None:
@@ -60,9 +59,7 @@ class TransmissionOutbox:
 
 _t = tables.transmissions.c
 _WAIT = (
-    func.min(
-        LONGEST_WAIT_MS, FIRST_WAIT_MS * literal(1).bitwise_lshift(func.min(_t.attempts - 1, _MOST_DOUBLINGS))
-    )
+    func.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * literal(1).bitwise_lshift(func.min(_t.attempts - 1, _MOST_DOUBLINGS)))
     * bindparam("jitter", type_=Integer)
     / 100
 )

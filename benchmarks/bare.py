@@ -45,11 +45,13 @@ def declare(node: PrivateNode, vhost: str) -> None:
     """Two topic exchanges, two quorum queues, one stream that gets everything, two users."""
     account = json.loads(node.credentials.read_text("utf-8"))
     secret = base64.b64encode(f"{account['user']}:{account['password']}".encode()).decode()
+
     def put(path: str, body: object, method: str = "PUT") -> None:
         request = urllib.request.Request(f"{node.management_url}/api/{path}", json.dumps(body).encode(), method=method)  # noqa: S310
         request.add_header("Authorization", f"Basic {secret}")
         request.add_header("Content-Type", "application/json")
         urllib.request.urlopen(request).close()  # noqa: S310 - loopback
+
     put(f"vhosts/{vhost}", {})
     put(f"queues/{vhost}/stream", {"durable": True, "arguments": {"x-queue-type": "stream"}})
     for user, queue in (("alpha", "letters"), ("omega", "answers")):
@@ -61,7 +63,9 @@ def declare(node: PrivateNode, vhost: str) -> None:
         put(f"bindings/{vhost}/e/from.{user}/q/stream", {"routing_key": queue}, "POST")
 
 
-async def open_channels(user: str, port: int, vhost: str, tls: Path) -> tuple[aio_pika.abc.AbstractExchange, aio_pika.abc.AbstractChannel]:
+async def open_channels(
+    user: str, port: int, vhost: str, tls: Path
+) -> tuple[aio_pika.abc.AbstractExchange, aio_pika.abc.AbstractChannel]:
     context = ssl.create_default_context(cafile=tls / "root.pem")
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.load_cert_chain(tls / f"{user}.pem", tls / f"{user}.key")
@@ -74,9 +78,11 @@ async def open_channels(user: str, port: int, vhost: str, tls: Path) -> tuple[ai
 
 async def answer(port: int, vhost: str, tls: Path) -> None:
     exchange, channel = await open_channels("omega", port, vhost, tls)
+
     async def on_letter(letter: aio_pika.abc.AbstractIncomingMessage) -> None:
         await exchange.publish(aio_pika.Message(ANSWER, delivery_mode=2), "answers")
         await letter.ack()
+
     await (await channel.get_queue("letters", ensure=False)).consume(on_letter)
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.read)
@@ -86,14 +92,17 @@ async def ask(port: int, vhost: str, tls: Path, letters: int) -> float:
     """The sender: seconds until every letter is answered and every answer acknowledged."""
     exchange, channel = await open_channels("alpha", port, vhost, tls)
     numbers, done, left = iter(range(letters)), asyncio.Event(), letters
+
     async def on_answer(message: aio_pika.abc.AbstractIncomingMessage) -> None:
         nonlocal left
         await message.ack()
         left -= 1
         _ = left or done.set()
+
     async def clerk() -> None:
         for _ in numbers:
             await exchange.publish(aio_pika.Message(LETTER, delivery_mode=2), "letters")
+
     await (await channel.get_queue("answers", ensure=False)).consume(on_answer)
     began = time.perf_counter()
     await asyncio.gather(*(clerk() for _ in range(IN_FLIGHT)))

@@ -77,7 +77,9 @@ def resident_mb(pid: int) -> float:
 
 
 def git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False, cwd=HERE).stdout.strip()
+    return subprocess.run(
+        ["/usr/bin/env", "git", *arguments], capture_output=True, text=True, check=False, cwd=HERE
+    ).stdout.strip()
 
 
 def idle_memory(bed: Bed, config: Path) -> float:
@@ -135,7 +137,9 @@ def main() -> None:
     file = HERE / "results" / ("quick.json" if given.quick else "latest.json")
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
-    print(json.dumps({name: result[name] for name in ("ratio", "cpu_us_per_letter", "latency_ms", "memory_mb")}, indent=2))
+    print(
+        json.dumps({name: result[name] for name in ("ratio", "cpu_us_per_letter", "latency_ms", "memory_mb")}, indent=2)
+    )
 
 
 if __name__ == "__main__":

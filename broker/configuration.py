@@ -95,8 +95,7 @@ class Configuration:
         if not self.cluster:
             return ""
         nodes = "\n".join(
-            f"cluster_formation.classic_config.nodes.{number} = {node}"
-            for number, node in enumerate(self.cluster, 1)
+            f"cluster_formation.classic_config.nodes.{number} = {node}" for number, node in enumerate(self.cluster, 1)
         )
         return (
             "\n# The nodes of the cluster; a minority stops rather than answer for all.\n"
@@ -132,9 +131,7 @@ class Configuration:
             "distribution_port": self.distribution.port,
         }
         templates = resources.files("broker.templates")
-        return {
-            name: Template(templates.joinpath(name).read_text("utf-8")).substitute(values) for name in FILES
-        }
+        return {name: Template(templates.joinpath(name).read_text("utf-8")).substitute(values) for name in FILES}
 
 
 def password_hash(password: str, salt: bytes) -> str:
@@ -158,9 +155,7 @@ def first_definitions(password: str, salt: bytes) -> str:
                     "tags": "administrator",
                 }
             ],
-            "permissions": [
-                {"user": TOPOLOGY_USER, "vhost": VHOST, "configure": ".*", "write": ".*", "read": ".*"}
-            ],
+            "permissions": [{"user": TOPOLOGY_USER, "vhost": VHOST, "configure": ".*", "write": ".*", "read": ".*"}],
         },
         indent=1,
     )

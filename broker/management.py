@@ -69,16 +69,12 @@ class Management:
         host = parts.hostname or ""
         loopback = host in {"127.0.0.1", "::1", "localhost"}
         if parts.scheme not in {"http", "https"} or not host or (parts.scheme == "http" and not loopback):
-            raise Refused(
-                ErrorCode.SETTINGS_INVALID, path=url, problem="HTTPS is needed unless the host is loopback"
-            )
+            raise Refused(ErrorCode.SETTINGS_INVALID, path=url, problem="HTTPS is needed unless the host is loopback")
         self._connection: http.client.HTTPConnection
         if parts.scheme == "https":
             context = ssl.create_default_context(cafile=authority)
             context.minimum_version = ssl.TLSVersion.TLSv1_3
-            self._connection = http.client.HTTPSConnection(
-                host, parts.port or 15671, timeout=seconds, context=context
-            )
+            self._connection = http.client.HTTPSConnection(host, parts.port or 15671, timeout=seconds, context=context)
         else:
             self._connection = http.client.HTTPConnection(host, parts.port or 15672, timeout=seconds)
         token = base64.b64encode(f"{credentials.user}:{credentials.password}".encode()).decode()
@@ -122,9 +118,7 @@ class Management:
             return None
         if status >= REFUSED_FROM:
             problem = answer[:200].decode("utf-8", "replace") or reason
-            raise Refused(
-                ErrorCode.BROKER_REFUSED, request=f"{method} {where}", problem=f"{status} {problem}"
-            )
+            raise Refused(ErrorCode.BROKER_REFUSED, request=f"{method} {where}", problem=f"{status} {problem}")
         if not answer:
             return None
         try:
@@ -132,9 +126,7 @@ class Management:
         except ValueError as error:
             raise Refused(ErrorCode.BROKER_UNREACHABLE, address=self.url) from error
 
-    def _exchange(
-        self, method: str, where: str, body: bytes | None, seconds: float | None
-    ) -> tuple[int, str, bytes]:
+    def _exchange(self, method: str, where: str, body: bytes | None, seconds: float | None) -> tuple[int, str, bytes]:
         connection = self._connection
         usual = connection.timeout
         try:

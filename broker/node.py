@@ -55,7 +55,8 @@ STOP_SECONDS = 20.0
 CTL_SECONDS = 60.0
 LOOK_AGAIN_SECONDS = 0.05
 PORT_TRIES = 3
-LOG_TAIL_BYTES = 4000
+LOG_TAIL_BYTES = 16_000
+ADDRESS_IN_USE = "eaddrinuse"
 # Two schedulers, no busy waiting: a test machine has other things to do.
 ERLANG_ARGUMENTS = "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none"
 
@@ -209,9 +210,7 @@ class PrivateNode:
             return self._given_tls
         authority = self._authority()
         server = self._issued("broker", server=True)
-        return NodeTls(
-            BrokerTls(authority.root, server.certificate, server.key), self._issued("tarasul-probe")
-        )
+        return NodeTls(BrokerTls(authority.root, server.certificate, server.key), self._issued("tarasul-probe"))
 
     def client(self, user: str) -> CertificateFiles:
         """Certificate and key that log in as ``user``; only when the node makes its own certificates."""
@@ -239,19 +238,21 @@ class PrivateNode:
             Refused: ``node_not_started`` with the reason and the place of its log.
         """
         with self._lock:
-            for last in (*[False] * (PORT_TRIES - 1), True):
+            for tries_left in reversed(range(PORT_TRIES)):
                 self._hold_directory()
                 fresh = self._prepare()
                 try:
                     self._start_once()
                 except Refused:
-                    # Somebody took a port between our look and the broker's: other ports, unless they are
-                    # already known to others.
-                    if last or not fresh or "eaddrinuse" not in self._log_tail():
+                    # Somebody took a port between our look and the broker's: other ports, unless the caller
+                    # chose them or has seen them.
+                    own_choice = fresh and not any(self._wanted_ports.values())
+                    if not tries_left or not own_choice or ADDRESS_IN_USE not in self._log_tail():
                         if self.temporary:
                             self.close()
                         raise
                     self._identity = None
+                    (self.directory / "node.json").unlink()
                 else:
                     return
 
@@ -454,6 +455,10 @@ class PrivateNode:
         }
 
     def _start_once(self) -> None:
+        self._refuse_taken_ports()
+        for old in (self.directory / "startup.log", self.log):
+            if old.exists():
+                old.replace(old.with_suffix(".previous"))
         epmd = [str(self.installation.epmd), "-port", str(self.identity.epmd), "-address", LOOPBACK]
         state = self._ask(
             {
@@ -470,6 +475,17 @@ class PrivateNode:
             raise Refused(ErrorCode.NODE_NOT_STARTED, problem=state, log=str(self.directory / "startup.log"))
         self._wait_until_ready(int(pid))
 
+    def _refuse_taken_ports(self) -> None:
+        """The broker would start without the listener, and say so only in its log."""
+        identity = self.identity
+        for port in (identity.amqps, identity.management, identity.prometheus, identity.distribution):
+            if not _is_free(port):
+                raise Refused(
+                    ErrorCode.NODE_NOT_STARTED,
+                    problem=f"port {port} is taken",
+                    log=str(self.directory / "logs"),
+                )
+
     def _wait_until_ready(self, pid: int) -> None:
         tls = self.tls
         if self._probe is None:
@@ -483,14 +499,15 @@ class PrivateNode:
             while process >= 0 and time.monotonic() < deadline:
                 if answers_amqp(LOOPBACK, self.identity.amqps, self._probe, "localhost"):
                     return
-                if select.select([process], [], [], LOOK_AGAIN_SECONDS)[0]:
+                ended = bool(select.select([process], [], [], LOOK_AGAIN_SECONDS)[0])
+                if ended or ADDRESS_IN_USE in self._log_tail():
                     break
         finally:
             if process >= 0:
                 os.close(process)
         self._ask({"do": "kill"}, 15)
         raise Refused(
-            ErrorCode.NODE_NOT_STARTED, problem=self._log_tail()[-250:], log=str(self.directory / "logs")
+            ErrorCode.NODE_NOT_STARTED, problem=self._log_tail()[-250:].strip(), log=str(self.directory / "logs")
         )
 
     def _log_tail(self) -> str:

@@ -74,9 +74,7 @@ class ThrowawayAuthority:
             names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(loopback)])
             builder = builder.add_extension(names, critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
-        files = CertificateFiles(
-            self._directory / f"{common_name}.pem", self._directory / f"{common_name}.key"
-        )
+        files = CertificateFiles(self._directory / f"{common_name}.pem", self._directory / f"{common_name}.key")
         files.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         write_secret(
             files.key,

@@ -67,9 +67,7 @@ def find_installation(places: Sequence[str] = USUAL_PLACES) -> Installation:
     Raises:
         Refused: ``rabbitmq_not_found``.
     """
-    epmd = shutil.which("epmd") or next(
-        (str(path) for path in Path("/usr/lib/erlang").glob("erts-*/bin/epmd")), None
-    )
+    epmd = shutil.which("epmd") or next((str(path) for path in Path("/usr/lib/erlang").glob("erts-*/bin/epmd")), None)
     for folder in _candidates(places):
         server = folder / "rabbitmq-server"
         if epmd is not None and server.is_file() and not _is_wrapper(server):

@@ -30,7 +30,7 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 LOOK_FOR_OWNER_SECONDS = 0.25
 EPMD_READY_SECONDS = 10.0
-KILLED_WITHIN_SECONDS = 10.0
+KILLED_WITHIN_SECONDS = 5.0
 
 
 def _prctl(option: int, value: int) -> None:
@@ -169,9 +169,7 @@ class Keeper:
     def answer(self, request: dict[str, Any]) -> str:
         wanted = request["do"]
         if wanted == "start":
-            return self.start(
-                request["command"], request["environment"], request["epmd"], int(request["epmd_port"])
-            )
+            return self.start(request["command"], request["environment"], request["epmd"], int(request["epmd_port"]))
         if wanted == "stop":
             return self.stop(float(request["seconds"]))
         if wanted == "kill":

@@ -119,9 +119,7 @@ def next_due(connection: Connection, table: Table, now: int) -> int | None:
     return due
 
 
-def claim(
-    connection: Connection, table: Table, lane: str, *, most: int, now: int, lease_until: int
-) -> list[int]:
+def claim(connection: Connection, table: Table, lane: str, *, most: int, now: int, lease_until: int) -> list[int]:
     """Lease up to ``most`` due rows of ``lane``, oldest first; returns their keys."""
     keys = [
         row[0]
@@ -134,9 +132,7 @@ def claim(
     ]
     if keys:
         connection.execute(
-            _by_key(table).values(
-                relay_state=CLAIMED, lease_until=lease_until, attempts=table.c.attempts + 1
-            ),
+            _by_key(table).values(relay_state=CLAIMED, lease_until=lease_until, attempts=table.c.attempts + 1),
             [{"key": key} for key in keys],
         )
     return keys

@@ -121,9 +121,7 @@ class Publisher:
         for batch in tuple(self._open):
             batch.lose()
 
-    async def publish(
-        self, messages: Sequence[Outgoing], written: Callable[[], None] | None = None
-    ) -> list[Outcome]:
+    async def publish(self, messages: Sequence[Outgoing], written: Callable[[], None] | None = None) -> list[Outcome]:
         """Publish and wait for the answers; outcomes stand in the order of ``messages``.
 
         Args:
@@ -158,9 +156,7 @@ class Publisher:
                     )
                     body, size = message.body, channel.max_content_size
                     frames.extend(ContentBody(body[at : at + size]) for at in range(0, len(body), size))
-                channel.write_queue.put_nowait(
-                    ChannelFrame.marshall(channel.number, frames, drain_future=drained)
-                )
+                channel.write_queue.put_nowait(ChannelFrame.marshall(channel.number, frames, drain_future=drained))
                 await asyncio.wait((drained, self._closing), return_when=asyncio.FIRST_COMPLETED)
                 if written is not None:
                     written()

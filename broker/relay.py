@@ -205,9 +205,7 @@ class Relay:
         found: list[list[Outgoing]] = []
         for claim in claims:
             table = claim.source.table
-            keys = outbox.claim(
-                connection, table, claim.lane, most=claim.most, now=now, lease_until=lease
-            )
+            keys = outbox.claim(connection, table, claim.lane, most=claim.most, now=now, lease_until=lease)
             messages = claim.source.load(connection, keys) if keys else []
             kept: list[Outgoing] = []
             size = 0

@@ -105,9 +105,7 @@ class Session:
         name: shown at the broker.
     """
 
-    def __init__(
-        self, address: BrokerAddress, exchange: str, handlers: Mapping[str, Handler], name: str
-    ) -> None:
+    def __init__(self, address: BrokerAddress, exchange: str, handlers: Mapping[str, Handler], name: str) -> None:
         self._address = address
         self._exchange = exchange
         self._handlers = dict(handlers)
@@ -142,9 +140,7 @@ class Session:
             await self._changed.wait()
         return self.state
 
-    async def publish(
-        self, messages: Sequence[Outgoing], written: Callable[[], None] | None = None
-    ) -> list[Outcome]:
+    async def publish(self, messages: Sequence[Outgoing], written: Callable[[], None] | None = None) -> list[Outcome]:
         """Publish a batch; see :class:`broker.publishing.Outcome` for what each answer means for a letter.
 
         Never raises for a broken connection: that is the outcome ``LOST``.

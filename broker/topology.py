@@ -306,9 +306,7 @@ def _agency(draft: _Draft, code: str) -> None:
 
     for lane in Lane:
         draft.queue(names.inbox_queue(code, lane))
-        draft.bind(
-            names.CORRESPONDENCE, names.letter_routing_key(code, lane), queue=names.inbox_queue(code, lane)
-        )
+        draft.bind(names.CORRESPONDENCE, names.letter_routing_key(code, lane), queue=names.inbox_queue(code, lane))
     draft.queue(names.notices_queue(code))
     draft.bind(names.CORRESPONDENCE, names.notice_routing_key(code), queue=names.notices_queue(code))
     draft.queue(names.orders_queue(code))

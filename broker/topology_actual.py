@@ -88,9 +88,7 @@ def parse_actual(
             for entry in here("permissions")
         },
         foreign_permissions=frozenset(
-            (entry["user"], entry["vhost"])
-            for entry in definitions.get("permissions", ())
-            if entry["vhost"] != vhost
+            (entry["user"], entry["vhost"]) for entry in definitions.get("permissions", ()) if entry["vhost"] != vhost
         ),
         topic_permissions={
             (entry["user"], entry["exchange"]): TopicPermission(
@@ -127,9 +125,7 @@ def _queue(entry: Mapping[str, Any]) -> FoundQueue:
 
 
 def _binding(entry: Mapping[str, Any]) -> Binding:
-    return Binding(
-        entry["source"], entry["destination"], entry["destination_type"] == "exchange", entry["routing_key"]
-    )
+    return Binding(entry["source"], entry["destination"], entry["destination_type"] == "exchange", entry["routing_key"])
 
 
 def _policy(entry: Mapping[str, Any]) -> Policy:

@@ -130,13 +130,11 @@ def _remove_binding(management: Management, topology: Topology, change: Change) 
     vhost = topology.vhost
     for kind in ("q", "e"):
         for entry in management.get(path("bindings", vhost, "e", source, kind, destination)) or []:
-            wanted = not entry.get("arguments") and Binding(
-                source, destination, kind == "e", routing_key
-            ) in (topology.bindings)
+            wanted = not entry.get("arguments") and Binding(source, destination, kind == "e", routing_key) in (
+                topology.bindings
+            )
             if entry["routing_key"] == routing_key and not wanted:
-                management.delete(
-                    path("bindings", vhost, "e", source, kind, destination, entry["properties_key"])
-                )
+                management.delete(path("bindings", vhost, "e", source, kind, destination, entry["properties_key"]))
 
 
 def _remove_queue(management: Management, vhost: str, change: Change) -> Refused | None:

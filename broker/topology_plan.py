@@ -183,16 +183,12 @@ def _queues(topology: Topology, actual: Actual) -> Iterable[Change]:
             yield Change(ChangeAction.BY_HAND, ChangeKind.REPLICAS, (name,), detail)
     for name, found in actual.queues.items():
         if name not in topology.queues:
-            yield Change(
-                ChangeAction.DELETE, ChangeKind.QUEUE, (name,), "not in the plan", messages=found.messages
-            )
+            yield Change(ChangeAction.DELETE, ChangeKind.QUEUE, (name,), "not in the plan", messages=found.messages)
 
 
 def _bindings(topology: Topology, actual: Actual) -> Iterable[Change]:
     def change(action: ChangeAction, binding: Binding, detail: str = "") -> Change:
-        return Change(
-            action, ChangeKind.BINDING, (binding.source, binding.destination, binding.routing_key), detail
-        )
+        return Change(action, ChangeKind.BINDING, (binding.source, binding.destination, binding.routing_key), detail)
 
     for binding in sorted(topology.bindings - actual.bindings, key=str):
         yield change(ChangeAction.CREATE, binding)

@@ -13,12 +13,29 @@ from schemas.errors import Refused
 
 NOT_READY_STATUS = frozenset({502, 503})
 
+# module, application, what it is for
 _GROUPS: dict[str, tuple[str, str, str]] = {
-    "agency": ("agency_adapter.command", "agency_app", "موصّل الجهة: إرسال واستقبال وقيد · An agency's adapter: send, receive, register."),
-    "authority": ("gateway.command", "authority_app", "الجهاز المركزي: التأسيس وبنية الوسيط · The central authority: bootstrap, topology."),
-    "verify": ("trust.command", "verify_app", "التحقق من كتاب موقّع دون اتصال · Verify a signed letter offline."),
-    "demo": ("deploy.demo.command", "demo_app", "العرض: ثلاث وزارات وقصة وحساب ختامي · The demonstration and its books."),
-}  # fmt: skip
+    "agency": (
+        "agency_adapter.command",
+        "agency_app",
+        "موصّل الجهة: إرسال واستقبال وقيد · An agency's adapter: send, receive, register.",
+    ),
+    "authority": (
+        "gateway.command",
+        "authority_app",
+        "الجهاز المركزي: التأسيس وبنية الوسيط · The central authority: bootstrap, topology.",
+    ),
+    "verify": (
+        "trust.command",
+        "verify_app",
+        "التحقق من كتاب موقّع دون اتصال · Verify a signed letter offline.",
+    ),
+    "demo": (
+        "deploy.demo.command",
+        "demo_app",
+        "العرض: ثلاث وزارات وقصة وحساب ختامي · The demonstration and its books.",
+    ),
+}
 
 
 class _Groups(click.Group):

@@ -39,9 +39,7 @@ def asyncapi_document() -> dict[str, Any]:
             "receivedNotices": _queue("notices.{agency}", "receipts", {"agency": _AGENCY}),
         },
         "operations": {
-            "sendLetter": _operation(
-                "send", "letters", "letter", "Once for each recipient; confirmed and journalled."
-            ),
+            "sendLetter": _operation("send", "letters", "letter", "Once for each recipient; confirmed and journalled."),
             "receiveLetter": _operation(
                 "receive", "inbox", "letter", "Acknowledged after the letter and its receipt are committed."
             ),
@@ -96,9 +94,7 @@ def _queue(address: str, message: str, parameters: dict[str, Any]) -> dict[str, 
     return _channel(address, message, parameters, {"is": "queue", "queue": queue})
 
 
-def _channel(
-    address: str, message: str, parameters: dict[str, Any], binding: dict[str, Any]
-) -> dict[str, Any]:
+def _channel(address: str, message: str, parameters: dict[str, Any], binding: dict[str, Any]) -> dict[str, Any]:
     return {
         "address": address,
         "messages": {message: {"$ref": f"#/components/messages/{message}"}},

@@ -24,9 +24,7 @@ class TransmissionState(StrEnum):
     REFUSED = "refused"
 
 
-TERMINAL_STATES = frozenset(
-    {TransmissionState.DELIVERED, TransmissionState.NOT_DELIVERED, TransmissionState.REFUSED}
-)
+TERMINAL_STATES = frozenset({TransmissionState.DELIVERED, TransmissionState.NOT_DELIVERED, TransmissionState.REFUSED})
 
 
 class Effect(StrEnum):

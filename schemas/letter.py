@@ -164,7 +164,5 @@ def _check_days(letter: Letter) -> None:
             place = f"/references/{index}/date"
             date.fromisoformat(reference.date)
     except ValueError as error:
-        raise Refused(
-            ErrorCode.SCHEMA_INVALID, pointer=place, problem=f"{place}: no such day or hour"
-        ) from error
+        raise Refused(ErrorCode.SCHEMA_INVALID, pointer=place, problem=f"{place}: no such day or hour") from error
     check_deadline(expires_at, issued_at)

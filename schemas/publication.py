@@ -89,9 +89,7 @@ def _letter() -> dict[str, Any]:
                 "required": ["type", "content"],
             },
             "then": {
-                "properties": {
-                    "content": {"properties": {"fields": {"$ref": f"#/$defs/{kind.fields.__name__}"}}}
-                }
+                "properties": {"content": {"properties": {"fields": {"$ref": f"#/$defs/{kind.fields.__name__}"}}}}
             },
         }
         for kind in kinds

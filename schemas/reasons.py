@@ -81,9 +81,7 @@ _N = NonDeliveryReason
 _I = IncidentReason
 _R = ReturnReason
 _KEEP_AR = "الرسالة محفوظة في الحجر ولم تؤثر في أي كتاب. راجع مسؤول أمن المعلومات لدى الجهة التي نُشرت باسمها."
-_KEEP_EN = (
-    "The message is kept in the quarantine and changed no letter. Ask the agency whose account published it."
-)
+_KEEP_EN = "The message is kept in the quarantine and changed no letter. Ask the agency whose account published it."
 
 NON_DELIVERY: Mapping[NonDeliveryReason, ReasonText] = MappingProxyType(
     {
@@ -182,9 +180,7 @@ NON_DELIVERY: Mapping[NonDeliveryReason, ReasonText] = MappingProxyType(
 
 INCIDENT: Mapping[IncidentReason, ReasonText] = MappingProxyType(
     {
-        _I.CARRIES_BCC: _T(
-            "تحمل الرسالة الترويسة BCC", "the message carries a BCC header", _KEEP_AR, _KEEP_EN
-        ),
+        _I.CARRIES_BCC: _T("تحمل الرسالة الترويسة BCC", "the message carries a BCC header", _KEEP_AR, _KEEP_EN),
         _I.CARRIES_CC: _T("تحمل الرسالة الترويسة CC", "the message carries a CC header", _KEEP_AR, _KEEP_EN),
         _I.CARRIES_EXPIRATION: _T(
             "تحمل الرسالة مهلة انتهاء لدى الوسيط", "the message carries an expiration", _KEEP_AR, _KEEP_EN
@@ -225,9 +221,7 @@ INCIDENT: Mapping[IncidentReason, ReasonText] = MappingProxyType(
             "حدّث المحوّل؛ الأمر محفوظ في الحجر.",
             "Update the adapter; the order is kept in the quarantine.",
         ),
-        _I.RECEIPT_MALFORMED: _T(
-            "إيصال موقّع تعذّرت قراءته", "a signed receipt that cannot be read", _KEEP_AR, _KEEP_EN
-        ),
+        _I.RECEIPT_MALFORMED: _T("إيصال موقّع تعذّرت قراءته", "a signed receipt that cannot be read", _KEEP_AR, _KEEP_EN),
         _I.RECEIPT_UNMATCHED: _T(
             "إيصال لا يطابق أي كتاب أرسلته هذه الجهة",
             "a receipt that matches no letter of this agency",

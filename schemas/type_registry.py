@@ -25,9 +25,7 @@ def all_types() -> Mapping[str, LetterType]:
     for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda module: module.name):
         candidate = getattr(importlib.import_module(f"schemas.types.{module.name}"), "TYPE", None)
         if not isinstance(candidate, LetterType) or candidate.name in found:
-            raise ValueError(
-                f"schemas.types.{module.name} defines no letter type, or one that is there already"
-            )
+            raise ValueError(f"schemas.types.{module.name} defines no letter type, or one that is there already")
         found[candidate.name] = candidate
     return MappingProxyType(found)
 

@@ -11,8 +11,7 @@ from trust.errors import VerificationError
 _DIGITS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 # What is not ours becomes "!", which the strict decoder refuses: padding, "+" and "/" too.
 _TO_STANDARD = bytes(
-    b"+/"[(b"-_").index(byte)] if byte in b"-_" else byte if byte in _DIGITS else ord("!")
-    for byte in range(256)
+    b"+/"[(b"-_").index(byte)] if byte in b"-_" else byte if byte in _DIGITS else ord("!") for byte in range(256)
 )
 _TO_URL = bytes.maketrans(b"+/", b"-_")
 # The last character of a group of two carries four surplus bits, of a group of three two; they must be zero.

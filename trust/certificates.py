@@ -1,11 +1,12 @@
 """Certificates: reading them, and the two levels of authority that issue them.
 
-    root = RootAuthority.create(offline_folder, not_before=now, not_after=in_twenty_years)
-    issuing = IssuingAuthority.create(folder, root, "Tarasul Issuing CA 1", not_before=now, not_after=in_five_years)
-    certificate = issuing.issue_certificate(KeyPurpose.SEAL, "MPW", public_key, not_before=now, not_after=in_a_year)
+    root = RootAuthority.create(offline_folder, not_before=now, not_after=in_20_years)
+    issuing = IssuingAuthority.create(folder, root, "Tarasul Issuing CA 1", not_before=now, not_after=in_5_years)
+    certificate = issuing.issue_certificate(KeyPurpose.SEAL, "MPW", key, not_before=now, not_after=in_a_year)
 
-The root signs issuing authorities and nothing else; its folder is kept apart and offline, its certificate is what
-adapters pin. P-256 throughout: ``cryptography``'s path check refuses Ed25519 certificates, and every HSM has P-256.
+The root signs issuing authorities and nothing else; its folder is kept apart and offline, its certificate is
+what adapters pin. P-256 throughout: ``cryptography``'s path check refuses Ed25519 certificates, and every HSM
+has P-256.
 """
 
 import base64
@@ -73,7 +74,7 @@ def certificate_purpose(certificate: x509.Certificate) -> str | None:
 
 
 def key_id(certificate: x509.Certificate) -> str:
-    """A key's name: readable, and another for every certificate: ``MPW.seal.`` and 16 characters of its digest."""
+    """A key's name, another for every certificate: ``MPW.seal.`` and 16 characters of its digest."""
     owner, purpose = certificate_owner(certificate), certificate_purpose(certificate)
     return f"{owner}.{purpose}.{certificate_digest(certificate)[:_KID_DIGEST_LENGTH]}"
 
@@ -105,7 +106,7 @@ class RootAuthority:
         public_key = generate_key(folder / "root.key")
         key = read_key(folder / "root.key")
         name = _authority_name("Tarasul Root CA")
-        builder = _builder(name, name, public_key, public_key, not_before, not_after)
+        builder = _builder(name, name, public_key, public_key, not_before=not_before, not_after=not_after)
         certificate = _with_authority_extensions(builder, path_length=1).sign(key, hashes.SHA256())
         write_certificates(folder / "root.pem", [certificate])
         return cls(folder)
@@ -119,8 +120,8 @@ class RootAuthority:
             self.certificate.subject,
             public_key,
             self._key.public_key(),
-            not_before,
-            not_after,
+            not_before=not_before,
+            not_after=not_after,
         )
         return _with_authority_extensions(builder, path_length=0).sign(self._key, hashes.SHA256())
 
@@ -139,9 +140,7 @@ class IssuingAuthority:
         self.certificate = read_certificate(folder / "issuing.pem")
 
     @classmethod
-    def create(
-        cls, folder: Path, root: RootAuthority, name: str, *, not_before: datetime, not_after: datetime
-    ) -> Self:
+    def create(cls, folder: Path, root: RootAuthority, name: str, *, not_before: datetime, not_after: datetime) -> Self:
         """Make an issuing authority in ``folder`` (made with mode 0700), certified by ``root``.
 
         Raises:
@@ -230,7 +229,12 @@ class IssuingAuthority:
         not_after: datetime,
     ) -> x509.CertificateBuilder:
         return _builder(
-            subject, self.certificate.subject, public_key, self._key.public_key(), not_before, not_after
+            subject,
+            self.certificate.subject,
+            public_key,
+            self._key.public_key(),
+            not_before=not_before,
+            not_after=not_after,
         ).add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
 
 
@@ -248,6 +252,7 @@ def _builder(
     issuer: x509.Name,
     public_key: ec.EllipticCurvePublicKey,
     issuer_key: ec.EllipticCurvePublicKey,
+    *,
     not_before: datetime,
     not_after: datetime,
 ) -> x509.CertificateBuilder:
@@ -264,12 +269,10 @@ def _builder(
     )
 
 
-def _with_authority_extensions(
-    builder: x509.CertificateBuilder, *, path_length: int
-) -> x509.CertificateBuilder:
-    return builder.add_extension(
-        x509.BasicConstraints(ca=True, path_length=path_length), critical=True
-    ).add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
+def _with_authority_extensions(builder: x509.CertificateBuilder, *, path_length: int) -> x509.CertificateBuilder:
+    return builder.add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True).add_extension(
+        _usage(key_cert_sign=True, crl_sign=True), critical=True
+    )
 
 
 def _usage_of(purpose: KeyPurpose) -> x509.KeyUsage:

@@ -66,8 +66,7 @@ def verify_chain(
             item
             for item in chain
             if not (
-                isinstance(key := item.public_key(), ec.EllipticCurvePublicKey)
-                and isinstance(key.curve, ec.SECP256R1)
+                isinstance(key := item.public_key(), ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)
             )
         ]
     except verification.VerificationError as error:

@@ -3,8 +3,8 @@
     directory = Directory.open(raw, [root], now, newer_than=41)
     key = directory.key("MPW.seal.4q5h5tn6SSO2P-If")
 
-Everything slow (the signature, every certificate's chain up to the pinned root) happens in :meth:`Directory.open`, so
-that in a letter's path a check is one look-up and one signature verification.
+Everything slow (the signature, every certificate's chain up to the pinned root) happens in
+:meth:`Directory.open`, so that in a letter's path a check is one look-up and one signature verification.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from schemas.directory import AgencyRecord, DirectoryPayload, KeyPurpose, parse_
 from schemas.errors import ErrorCode, Refused
 from schemas.identifiers import AUTHORITY
 from trust import ijson
-from trust.certificates import certificate_digest, certificate_owner, certificate_purpose
+from trust.certificates import certificate_owner, certificate_purpose
 from trust.chain import verify_chain
 from trust.directory_entries import decode_certificate, encode_certificate, malformed, read_key_entry
 from trust.directory_key import DirectoryKey
@@ -72,16 +72,16 @@ class Directory:
         """Verify a signed directory.
 
         Args:
-            raw: compact JWS; its header brings the certificates of the directory key and its issuing authority.
+            raw: compact JWS; its header brings the certificates of the directory key and of its issuing authority.
             anchors: pinned roots.
             now: for validity.
-            newer_than: highest version in force before; the same one is taken again, an older one is not.
+            newer_than: highest version in force before; the same is taken again, an older one is not.
 
         Raises:
             VerificationError: what :func:`trust.token.open_token` and :func:`trust.ijson.parse` raise,
-                ``chain_invalid``, ``key_wrong_purpose``, ``certificate_digest_mismatch``, ``signature_invalid``,
-                ``issued_in_future``, ``directory_malformed`` (with a pointer), ``directory_rolled_back`` or
-                ``directory_expired``.
+                ``chain_invalid``, ``key_wrong_purpose``, ``certificate_digest_mismatch``,
+                ``signature_invalid``, ``issued_in_future``, ``directory_malformed`` (with a pointer),
+                ``directory_rolled_back`` or ``directory_expired``.
         """
         token = open_token(raw, TokenType.DIRECTORY)
         _check_signer(token, anchors, now)
@@ -99,9 +99,7 @@ class Directory:
         if not timedelta() < directory.valid_until - directory.issued_at <= LONGEST_VALIDITY:
             raise malformed("/valid_until", f"valid for more than {LONGEST_VALIDITY.days} days, or for none")
         if directory.state(now) == "expired":
-            raise VerificationError(
-                ErrorCode.DIRECTORY_EXPIRED, signature_good=True, version=directory.version
-            )
+            raise VerificationError(ErrorCode.DIRECTORY_EXPIRED, signature_good=True, version=directory.version)
         return directory
 
     def agency(self, code: str) -> AgencyEntry | None:
@@ -158,9 +156,7 @@ def _check_signer(token: OpenedToken, anchors: Sequence[x509.Certificate], now: 
     purpose = certificate_purpose(leaf)
     if purpose != KeyPurpose.DIRECTORY or certificate_owner(leaf) != AUTHORITY:
         raise VerificationError(ErrorCode.KEY_WRONG_PURPOSE, kid=token.kid, purpose=purpose)
-    check_signature(
-        token, DirectoryKey.of_certificate(leaf, token.kid, AUTHORITY, KeyPurpose.DIRECTORY.value)
-    )
+    check_signature(token, DirectoryKey.of_certificate(leaf, token.kid, AUTHORITY, KeyPurpose.DIRECTORY.value))
 
 
 def _read_payload(token: OpenedToken) -> DirectoryPayload:

@@ -81,9 +81,7 @@ def read_key_entry(entry: KeyEntry, agency: str, pointer: str) -> DirectoryKey |
     except ValueError:
         raise malformed(f"{pointer}/certificate", "no certificate") from None
     public_key = certificate.public_key()
-    if not isinstance(public_key, ec.EllipticCurvePublicKey) or not isinstance(
-        public_key.curve, ec.SECP256R1
-    ):
+    if not isinstance(public_key, ec.EllipticCurvePublicKey) or not isinstance(public_key.curve, ec.SECP256R1):
         raise malformed(f"{pointer}/certificate", "its key is not a P-256 key")
     if certificate_owner(certificate) != agency:
         raise malformed(f"{pointer}/certificate", f"it was not issued to {agency}")

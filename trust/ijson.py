@@ -2,8 +2,8 @@
 
     claims = parse(payload, max_bytes=262_144)
 
-``json`` keeps the last of duplicate members, takes NaN and halves of surrogate pairs; each of these lets one signed
-text mean two things, so each is refused here, with a code of its own.
+``json`` keeps the last of duplicate members, takes NaN and halves of surrogate pairs; each of these lets one
+signed text mean two things, so each is refused here, with a code of its own.
 """
 
 import json
@@ -19,13 +19,10 @@ MOST_DEPTH = 32
 LARGEST_INTEGER = 2**53 - 1
 """RFC 7493 §2.2: beyond it, readers that compute in doubles see another number."""
 _LONGEST_INTEGER = len(str(-LARGEST_INTEGER))
-# RFC 7493 §2.1. Their UTF-8 always has one of the byte pairs below, which Arabic and Latin text never has.
+# RFC 7493 §2.1. Their UTF-8 has EF B7, BF BE or BF BF, which Arabic and Latin text hardly ever has.
 _NONCHARACTER = re.compile(
-    "[\ufdd0-\ufdef"
-    + "".join(chr(plane << 16 | low) for plane in range(17) for low in (0xFFFE, 0xFFFF))
-    + "]"
+    "[\ufdd0-\ufdef" + "".join(chr(plane << 16 | low) for plane in range(17) for low in (0xFFFE, 0xFFFF)) + "]"
 )
-_NONCHARACTER_BYTES = (b"\xef\xb7", b"\xbf\xbe", b"\xbf\xbf")
 
 
 def parse(raw: bytes, *, max_bytes: int, max_depth: int = MOST_DEPTH) -> dict[str, Any]:
@@ -58,12 +55,14 @@ def parse(raw: bytes, *, max_bytes: int, max_depth: int = MOST_DEPTH) -> dict[st
     # Fewer brackets than levels cannot be too deep: ordinary letters never take the walk.
     if raw.count(b"{") + raw.count(b"[") > max_depth:
         _check_depth(value, max_depth)
-    # The text as a whole is in NFC if and only if all its strings are (nothing composes with a quotation mark),
-    # but for escapes; those, and a text that is not, are looked at string by string.
+    # The text as a whole is in NFC if and only if all its strings are (nothing composes with a quotation
+    # mark), but for escapes; those, and a text that is not, are looked at string by string.
     if (
         b"\\u" in raw
         or not unicodedata.is_normalized("NFC", text)
-        or any(pair in raw for pair in _NONCHARACTER_BYTES)
+        or b"\xef\xb7" in raw
+        or b"\xbf\xbe" in raw
+        or b"\xbf\xbf" in raw
     ):
         _check_strings(value)
     return value
@@ -88,8 +87,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
         seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value] # add() is called for its effect
-        raise VerificationError(ErrorCode.PAYLOAD_MEMBER_DUPLICATE, member=twice)
+        for name, _ in pairs:
+            if name in seen:
+                raise VerificationError(ErrorCode.PAYLOAD_MEMBER_DUPLICATE, member=name)
+            seen.add(name)
     return members
 
 

@@ -1,11 +1,12 @@
-"""Signed tokens: compact JWS (RFC 7515) with one protected header, and nothing left to the reader's judgement.
+"""Signed tokens: compact JWS (RFC 7515), one protected header, nothing left to the reader's judgement.
 
     token = open_token(body, TokenType.LETTER)   # shape only: nothing is believed yet
     key = verify(token, directory, purpose="seal", now=now)
     claims = token.claims()
 
-A token's identity is its **digest**: SHA-256 of the signing input, the bytes before the last dot. The signature is no
-part of it, because ECDSA is malleable: of (r, s) anybody can make (r, n-s), which verifies too.
+A token's identity is its **digest**: SHA-256 of the signing input, the bytes before the last dot. The
+signature is no part of it, because ECDSA is malleable: of (r, s) anybody can make (r, n-s), which verifies
+too.
 """
 
 import hashlib
@@ -64,7 +65,8 @@ LIMITS: Final[Mapping[TokenType, Limits]] = {
 ALGORITHMS: Final = frozenset({"ES256", "Ed25519"})
 """Signature algorithms that a token may name. The key's entry in the directory pins one."""
 
-# Each would let the token itself say with what, or how, it is to be verified (RFC 7515 §4.1, RFC 7797, RFC 7516).
+# Each would let the token itself say with what, or how, it is to be verified (RFC 7515 §4.1, RFC 7797, RFC
+# 7516).
 _FORBIDDEN: Final = frozenset({"crit", "b64", "jwk", "jku", "x5u", "x5c", "zip"})
 _FORBIDDEN_IN_DIRECTORY: Final = _FORBIDDEN - {"x5c"}
 _MOST_CERTIFICATES = 4
@@ -101,7 +103,7 @@ class OpenedToken:
     payload: bytes
 
     def claims(self) -> dict[str, Any]:
-        """The payload, read strictly. A step of its own, so that an authentic but malformed payload can be answered.
+        """The payload, read strictly: a step of its own, as an authentic but malformed one is answered.
 
         Raises:
             VerificationError: see :func:`trust.ijson.parse`.
@@ -114,8 +116,8 @@ def open_token(raw: bytes, expected: TokenType) -> OpenedToken:
 
     Raises:
         VerificationError: ``token_too_large``, ``token_malformed``, ``base64url_invalid``,
-            ``header_member_duplicate``, ``token_type_wrong`` (params: found, expected), ``header_member_forbidden``,
-            ``header_member_invalid`` or ``algorithm_not_allowed``.
+            ``header_member_duplicate``, ``token_type_wrong`` (params: found, expected),
+            ``header_member_forbidden``, ``header_member_invalid`` or ``algorithm_not_allowed``.
     """
     limits = LIMITS[expected]
     if len(raw) > limits.token:
@@ -181,9 +183,7 @@ def _read_header(raw: bytes, limit: int) -> dict[str, Any]:
         return ijson.parse(raw, max_bytes=limit)
     except VerificationError as error:
         if error.code is ErrorCode.PAYLOAD_MEMBER_DUPLICATE:
-            raise VerificationError(
-                ErrorCode.HEADER_MEMBER_DUPLICATE, member=error.params["member"]
-            ) from None
+            raise VerificationError(ErrorCode.HEADER_MEMBER_DUPLICATE, member=error.params["member"]) from None
         raise VerificationError(ErrorCode.TOKEN_MALFORMED) from error
 
 

@@ -3,8 +3,9 @@
     token = open_token(body, TokenType.LETTER)
     key = verify(token, directory, purpose="seal", now=now)   # key.agency signed it
 
-Order: the key is looked up, its purpose and its signature are checked, then its validity. So an error after the
-signature carries ``signature_good``: the owner of the key did sign, and may be told why it does not count.
+Order: the key is looked up, its purpose and its signature are checked, then its validity. So an error after
+the signature carries ``signature_good``: the owner of the key did sign, and may be told why it does not
+count.
 """
 
 from datetime import datetime, timedelta
@@ -51,8 +52,9 @@ def verify(
 
     Raises:
         VerificationError: ``key_unknown``, ``key_wrong_purpose``, ``algorithm_mismatch``,
-            ``certificate_digest_mismatch``, ``signature_invalid``; with ``signature_good``: ``key_compromised``,
-            ``key_revoked``, ``key_not_yet_valid``, ``key_expired`` or ``issued_in_future``.
+            ``certificate_digest_mismatch``, ``signature_invalid``; with ``signature_good``:
+            ``key_compromised``, ``key_revoked``, ``key_not_yet_valid``, ``key_expired`` or
+            ``issued_in_future``.
     """
     key = directory.key(token.kid)
     if key is None:
@@ -66,9 +68,7 @@ def verify(
     return key
 
 
-def _validity_problem(
-    token: OpenedToken, key: DirectoryKey, now: datetime, grace: timedelta
-) -> ErrorCode | None:
+def _validity_problem(token: OpenedToken, key: DirectoryKey, now: datetime, grace: timedelta) -> ErrorCode | None:
     if key.compromised:
         return ErrorCode.KEY_COMPROMISED
     if key.revoked_at is not None and key.revoked_at <= now:

@@ -77,9 +77,7 @@ class IncomingLetter(Answer):
     note: str | None
 
 
-_SIGNED = (
-    "The signed payload, as it was read from the signed bytes. Members of a later release stand here too."
-)
+_SIGNED = "The signed payload, as it was read from the signed bytes. Members of a later release stand here too."
 _UNKNOWN = "JSON Pointers of members of ``letter`` that this release does not understand."
 
 

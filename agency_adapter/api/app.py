@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -14,7 +15,6 @@ from agency_adapter.api.faults import Faulty, parameter_faults, shown
 from agency_adapter.api.problems import problem_response
 from agency_adapter.correspondence import Correspondence
 from agency_adapter.readiness import Readiness
-from fastapi import FastAPI
 from schemas.errors import ErrorCode, Refused
 
 _DESCRIPTION = (

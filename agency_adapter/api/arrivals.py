@@ -22,9 +22,7 @@ router = APIRouter(tags=["registry"])
     summary="Letters that arrived, newest first",
     responses=refusals(ErrorCode.CURSOR_INVALID, *PARAMETERS),
 )
-async def list_inbox(
-    correspondence: TheCorrespondence, listing: Annotated[InboxListing, Query()]
-) -> InboxPage:
+async def list_inbox(correspondence: TheCorrespondence, listing: Annotated[InboxListing, Query()]) -> InboxPage:
     page = correspondence.inbox(cursor=listing.cursor, limit=listing.limit, state=listing.state)
     return InboxPage(items=tuple(map(answers.incoming_letter, page.items)), next=page.next)
 
@@ -112,8 +110,6 @@ async def return_letter(
     summary="What was put aside, newest first",
     responses=refusals(ErrorCode.CURSOR_INVALID, *PARAMETERS),
 )
-async def list_quarantine(
-    correspondence: TheCorrespondence, listing: Annotated[Listing, Query()]
-) -> QuarantinePage:
+async def list_quarantine(correspondence: TheCorrespondence, listing: Annotated[Listing, Query()]) -> QuarantinePage:
     page = correspondence.quarantine(cursor=listing.cursor, limit=listing.limit)
     return QuarantinePage(items=tuple(map(answers.quarantine_entry, page.items)), next=page.next)

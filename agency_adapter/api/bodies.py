@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from agency_adapter.api.faults import Faulty, body_faults
 from schemas.errors import ErrorCode, Refused
-from trust import ijson
+from trust.ijson import parse
 
 BODY_TIMEOUT_SECONDS = 30.0
 
@@ -40,7 +40,7 @@ class Body(Generic[Model]):
         _require_json(request)
         limit: int = request.app.state.largest_body
         raw = await _read(request, limit)
-        ijson.parse(raw, max_bytes=limit)
+        parse(raw, max_bytes=limit)
         try:
             # From JSON, not from the parsed object: only so do dates and codes pass strict models.
             return self.model.model_validate_json(raw)

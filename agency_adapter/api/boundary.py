@@ -82,9 +82,7 @@ class Boundary:
 
 
 async def _ask_for_token(scope: Scope, receive: Receive, send: Send) -> None:
-    response = problem_response(
-        Refused(ErrorCode.UNAUTHORISED), headers={"WWW-Authenticate": 'Bearer realm="tarasul"'}
-    )
+    response = problem_response(Refused(ErrorCode.UNAUTHORISED), headers={"WWW-Authenticate": 'Bearer realm="tarasul"'})
     await response(scope, receive, send)
 
 

@@ -58,9 +58,7 @@ def parameter_faults(errors: Sequence[Mapping[str, Any]]) -> list[Refused]:
 
 def shown(name: object) -> str:
     """``name`` as it may stand in a text: printable and short."""
-    text = "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in str(name)
-    )
+    text = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in str(name))
     return text if len(text) <= LONGEST_NAME else text[:LONGEST_NAME] + "…"
 
 

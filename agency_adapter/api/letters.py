@@ -142,8 +142,6 @@ async def show_jws(correspondence: TheCorrespondence, letter_id: LetterId) -> Re
     summary="Letters sent, newest first",
     responses=refusals(ErrorCode.CURSOR_INVALID, *PARAMETERS),
 )
-async def list_outbox(
-    correspondence: TheCorrespondence, listing: Annotated[OutboxListing, Query()]
-) -> OutboxPage:
+async def list_outbox(correspondence: TheCorrespondence, listing: Annotated[OutboxListing, Query()]) -> OutboxPage:
     page = correspondence.outbox(cursor=listing.cursor, limit=listing.limit, state=listing.state)
     return OutboxPage(items=tuple(map(answers.outgoing_letter, page.items)), next=page.next)

@@ -13,9 +13,7 @@ from agency_adapter.numbers import KUWAIT, Direction
 router = APIRouter(tags=["lookups"])
 
 
-@router.get(
-    "/v1/directory", summary="The agencies, as the signed directory in force names them", responses=refusals()
-)
+@router.get("/v1/directory", summary="The agencies, as the signed directory in force names them", responses=refusals())
 async def list_directory(correspondence: TheCorrespondence) -> DirectoryListing:
     directory = correspondence.directory.current
     return DirectoryListing(

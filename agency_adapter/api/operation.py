@@ -28,9 +28,7 @@ async def ready(request: Request) -> Response:
     """503 names each missing dependency in `checks`, with its reason."""
     readiness: Callable[[], Readiness] = request.app.state.readiness
     found = readiness()
-    state = Ready(
-        ready=found.ready, version=request.app.version, checks=tuple(map(_dependency, found.checks))
-    )
+    state = Ready(ready=found.ready, version=request.app.version, checks=tuple(map(_dependency, found.checks)))
     if found.ready:
         return Response(state.model_dump_json(), media_type="application/json")
     missing = ", ".join(check.name for check in found.checks if not check.ok)

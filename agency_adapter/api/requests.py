@@ -23,18 +23,14 @@ class _Request(BaseModel):
 class RegistrationRequest(_Request):
     """A clerk's entry of an arrived letter."""
 
-    registered_by: Annotated[
-        PlainLine, Field(description="Post or user of the clerk, as the agency names it.")
-    ]
+    registered_by: Annotated[PlainLine, Field(description="Post or user of the clerk, as the agency names it.")]
     incoming_no: Annotated[
         PlainLine | None, Field(description="The agency's own number; without it the adapter gives one.")
     ] = None
-    unit: Annotated[PlainLine | None, Field(description="Organisational unit to which the letter goes.")] = (
+    unit: Annotated[PlainLine | None, Field(description="Organisational unit to which the letter goes.")] = None
+    sender: Annotated[AgencyCode | None, Field(description="Needed when letters of two agencies bear the same id.")] = (
         None
     )
-    sender: Annotated[
-        AgencyCode | None, Field(description="Needed when letters of two agencies bear the same id.")
-    ] = None
 
 
 class ReturnRequest(_Request):
@@ -43,9 +39,9 @@ class ReturnRequest(_Request):
     returned_by: Annotated[PlainLine, Field(description="Post or user of the clerk, as the agency names it.")]
     reason: ReturnReason
     note: Annotated[Note | None, Field(description="A word to the sender.")] = None
-    sender: Annotated[
-        AgencyCode | None, Field(description="Needed when letters of two agencies bear the same id.")
-    ] = None
+    sender: Annotated[AgencyCode | None, Field(description="Needed when letters of two agencies bear the same id.")] = (
+        None
+    )
 
 
 class Listing(_Request):
@@ -56,9 +52,9 @@ class Listing(_Request):
 
 
 class OutboxListing(Listing):
-    state: Annotated[
-        TransmissionState | None, Field(description="Only letters with a transmission in this state.")
-    ] = None
+    state: Annotated[TransmissionState | None, Field(description="Only letters with a transmission in this state.")] = (
+        None
+    )
 
 
 class InboxListing(Listing):

@@ -92,9 +92,7 @@ def value(connection: Connection, name: str) -> str | None:
 
 def set_value(connection: Connection, name: str, text: str) -> None:
     connection.execute(
-        insert(meta)
-        .values(name=name, value=text)
-        .on_conflict_do_update(index_elements=["name"], set_={"value": text})
+        insert(meta).values(name=name, value=text).on_conflict_do_update(index_elements=["name"], set_={"value": text})
     )
 
 
@@ -134,9 +132,7 @@ def _compare(connection: Connection, path: Path, store_id: str) -> tuple[Mark, b
                 connection.execute(
                     insert(number_series)
                     .values(direction=direction, year=int(year), next=reserved + 1)
-                    .on_conflict_do_update(
-                        index_elements=["direction", "year"], set_={"next": reserved + 1}
-                    )
+                    .on_conflict_do_update(index_elements=["direction", "year"], set_={"next": reserved + 1})
                 )
         _log.error(
             "store_restored", epoch=mark.epoch, letters=sent, letters_before=mark.letters, arrivals=arrived,
@@ -144,9 +140,7 @@ def _compare(connection: Connection, path: Path, store_id: str) -> tuple[Mark, b
         )  # fmt: skip
         # What the copy calls open is published again: the recipients answer with what they know.
         connection.execute(
-            update(transmissions)
-            .where(transmissions.c.relay_state == CONFIRMED)
-            .values(relay_state=PENDING)
+            update(transmissions).where(transmissions.c.relay_state == CONFIRMED).values(relay_state=PENDING)
         )
     mark.letters, mark.arrivals = sent, arrived
     return mark, restored

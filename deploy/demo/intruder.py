@@ -51,7 +51,10 @@ async def publish(address: BrokerAddress, agency: str, routing_key: str, message
     await session.wait_for(SessionState.READY)
     try:
         outcomes = await session.publish(
-            [Outgoing((number,), routing_key, body, "application/jose") for number, body in enumerate(messages.values())]
+            [
+                Outgoing((number,), routing_key, body, "application/jose")
+                for number, body in enumerate(messages.values())
+            ]
         )
     finally:
         await session.stop()
@@ -61,6 +64,4 @@ async def publish(address: BrokerAddress, agency: str, routing_key: str, message
 def account(folder: Path, node: str) -> BrokerAddress:
     """The stolen account: transport key and certificate in an agency's ``folder``."""
     keys = folder / "keys"
-    return BrokerAddress(
-        (node,), keys / "transport.pem", keys / "transport.key", keys / "broker-ca.pem"
-    )
+    return BrokerAddress((node,), keys / "transport.pem", keys / "transport.key", keys / "broker-ca.pem")

@@ -33,8 +33,7 @@ TYPE = LetterType(
             en="a second or third reminder names a new deadline",
             pointer="/content/fields/new_due_at",
             satisfied=lambda request: (
-                request.content.fields.get("level") == 1
-                or request.content.fields.get("new_due_at") is not None
+                request.content.fields.get("level") == 1 or request.content.fields.get("new_due_at") is not None
             ),
         ),
     ),

@@ -36,8 +36,7 @@ TYPE = LetterType(
             en="a partial reply is not final",
             pointer="/content/fields/final",
             satisfied=lambda request: (
-                request.content.fields.get("outcome") != Outcome.PARTIAL
-                or not request.content.fields.get("final")
+                request.content.fields.get("outcome") != Outcome.PARTIAL or not request.content.fields.get("final")
             ),
         ),
     ),

@@ -46,9 +46,7 @@ class MadeAuthority:
         agencies: codes of the members; the authority itself is added.
     """
 
-    def __init__(
-        self, folder: Path, now: datetime | None = None, agencies: Sequence[str] = ("MPW", "MOF")
-    ) -> None:
+    def __init__(self, folder: Path, now: datetime | None = None, agencies: Sequence[str] = ("MPW", "MOF")) -> None:
         self.folder = folder
         self.now = (now or datetime.now(UTC)).replace(microsecond=0)
         long = {"not_before": self.now - timedelta(days=3650), "not_after": self.now + timedelta(days=7300)}
@@ -92,9 +90,7 @@ class MadeAuthority:
             self.keys[code].append(describe_key(certificate))
         return FileKey(key_file, key_file.with_suffix(".pem"))
 
-    def file_key(
-        self, code: str, purpose: KeyPurpose = KeyPurpose.SEAL, *, name: str | None = None
-    ) -> FileKey:
+    def file_key(self, code: str, purpose: KeyPurpose = KeyPurpose.SEAL, *, name: str | None = None) -> FileKey:
         key_file = self.folder / code / f"{name or purpose.value}.key"
         return FileKey(key_file, key_file.with_suffix(".pem"))
 

@@ -92,17 +92,13 @@ def upgrade() -> None:
     op.create_table(
         "quarantine",
         sa.Column("seq", sa.Integer(), nullable=False),
-        sa.Column(
-            "body_digest", sa.Text(), nullable=False, comment="SHA-256 of the body: counts repetitions."
-        ),
+        sa.Column("body_digest", sa.Text(), nullable=False, comment="SHA-256 of the body: counts repetitions."),
         sa.Column("digest", sa.Text(), nullable=True, comment="Of the token, where the body is one."),
         sa.Column("authentic", sa.Integer(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("explanation", sa.Text(), nullable=False),
         sa.Column("stage", sa.Text(), nullable=False),
-        sa.Column(
-            "publisher", sa.Text(), nullable=True, comment="The agency whose exchange it came through."
-        ),
+        sa.Column("publisher", sa.Text(), nullable=True, comment="The agency whose exchange it came through."),
         sa.Column("claimed_sender", sa.Text(), nullable=True),
         sa.Column("letter_id", sa.Text(), nullable=True),
         sa.Column("queue", sa.Text(), nullable=False),
@@ -112,9 +108,7 @@ def upgrade() -> None:
         sa.Column("last_at", sa.Integer(), nullable=False),
         sa.Column("copies", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("size", sa.Integer(), nullable=False),
-        sa.Column(
-            "body", sa.LargeBinary(), nullable=False, comment="The original bytes, or their first 64 KiB."
-        ),
+        sa.Column("body", sa.LargeBinary(), nullable=False, comment="The original bytes, or their first 64 KiB."),
         sa.Column("statement_jws", sa.LargeBinary(), nullable=False),
         sa.Column("lane", sa.Text(), nullable=False),
         sa.Column("relay_state", sa.Integer(), nullable=False),

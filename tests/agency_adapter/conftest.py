@@ -1,0 +1,14 @@
+"""What the tests of an adapter share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.running_adapter import RunningAdapter, running_adapter
+
+
+@pytest.fixture(scope="session")
+def adapter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAdapter]:
+    """One running adapter for all tests that only ask it."""
+    with running_adapter(tmp_path_factory.mktemp("agencies")) as running:
+        yield running

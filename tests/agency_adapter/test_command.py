@@ -1,0 +1,229 @@
+"""`tarasul agency …` against the API of a real adapter: results, messages, exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agency_adapter.client import AdapterClient
+from schemas.errors import ErrorCode, Refused
+from tests.support.running_adapter import ARABIC_BODY, ARABIC_SUBJECT, RunningAdapter, letter_request
+
+AGENCY = "from agency_adapter.command import agency_app; agency_app()"
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    def result(self) -> dict[str, Any]:
+        """What stands on standard output, as one JSON object."""
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+
+def agency(*words: str, config: Path | None, standard_input: bytes = b"", **environment: str) -> Ran:
+    """Run `tarasul agency <words>` as a process of its own."""
+    arguments = [*words, *(() if config is None else ("--config", str(config)))]
+    variables: Mapping[str, str] = {"PYTHONPATH": os.getcwd(), "PATH": os.environ["PATH"], **environment}  # noqa: PTH109
+    done = subprocess.run(
+        [sys.executable, "-c", AGENCY, *arguments],
+        input=standard_input,
+        capture_output=True,
+        check=False,
+        timeout=60,
+        env=variables,
+    )
+    return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def test_sending_from_standard_input_prints_the_answer_of_the_api(adapter: RunningAdapter) -> None:
+    request = json.dumps(letter_request(), ensure_ascii=False).encode()
+    ran = agency("send", "-", "--json", config=adapter.config, standard_input=request)
+    assert (ran.code, ran.err) == (0, "")
+    shown = agency("show", ran.result()["id"], "--json", config=adapter.config).result()
+    assert shown["letter"]["content"]["body"] == ARABIC_BODY
+
+
+def test_sending_from_options(adapter: RunningAdapter, tmp_path: Path) -> None:
+    body = tmp_path / "body.txt"
+    body.write_text(ARABIC_BODY, "utf-8")
+    ran = agency(
+        "send", "--to", "MPW", "--cc", "SAB", "--subject", ARABIC_SUBJECT, "--body-file", str(body),
+        "--urgency", "URGENT", "--idempotency-key", "options-1", "--json", config=adapter.config,
+    )  # fmt: skip
+    assert ran.code == 0
+    shown = agency("show", ran.result()["id"], "--json", config=adapter.config).result()
+    assert shown["urgency"] == "URGENT"
+    assert [(each["recipient"], each["role"]) for each in shown["transmissions"]] == [
+        ("MPW", "to"),
+        ("SAB", "cc"),
+    ]
+
+
+def test_a_reply_quotes_the_letter_that_it_answers(adapter: RunningAdapter, tmp_path: Path) -> None:
+    arrived = adapter.arrive()
+    body = tmp_path / "body.txt"
+    body.write_text(ARABIC_BODY, "utf-8")
+    ran = agency("send", "--reply-to", arrived, "--body-file", str(body), "--json", config=adapter.config)
+    assert ran.code == 0, ran.err
+    incoming = adapter.get(f"/v1/letters/{arrived}").json()
+    letter = adapter.get(f"/v1/letters/{ran.result()['id']}").json()["letter"]
+    assert letter["thread_id"] == incoming["thread_id"]
+    assert letter["references"][0]["outgoing_no"] == incoming["outgoing_no"]
+    assert letter["references"][0]["relation"] == "REPLIES_TO"
+    assert [recipient["agency"] for recipient in letter["recipients"]] == ["MPW"]
+
+
+def test_waiting_ends_when_the_time_is_over(adapter: RunningAdapter) -> None:
+    request = json.dumps(letter_request()).encode()
+    ran = agency("send", "-", "--wait", "0.5", config=adapter.config, standard_input=request)
+    assert ran.code == 3
+    assert "MPW" in ran.err
+    assert "outcome_pending" in ran.err
+    assert "accepted" not in ran.err.split("[")[0] or "stored" in ran.err
+
+
+def test_lists_show_arabic_first_then_english(adapter: RunningAdapter) -> None:
+    sent, arrived = adapter.send(), adapter.arrive()
+    outbox = agency("outbox", "--limit", "1", config=adapter.config)
+    assert outbox.code == 0
+    assert sent in outbox.out
+    assert ARABIC_SUBJECT in outbox.out
+    assert "محفوظ للإرسال stored for sending" in outbox.out
+    assert "--cursor" in outbox.err
+    inbox = agency("inbox", "--limit", "1", config=adapter.config)
+    assert arrived in inbox.out
+    assert "مستلم received" in inbox.out
+
+
+def test_registering_and_returning(adapter: RunningAdapter) -> None:
+    arrived = adapter.arrive()
+    registered = agency("register", arrived, "--by", "السجل العام", config=adapter.config)
+    assert registered.code == 0
+    assert f"MOF/IN/{adapter.year}/" in registered.out
+    again = agency("register", arrived, "--by", "السجل العام", "--json", config=adapter.config)
+    assert (again.code, again.out) == (1, "")
+    assert json.loads(again.err)["code"] == "already_registered"
+    returned = agency(
+        "return", arrived, "--by", "السجل العام", "--reason", "duplicate", "--json", config=adapter.config
+    )
+    assert (returned.code, returned.result()["reason"]) == (0, "duplicate")
+    timeline = agency("timeline", arrived, config=adapter.config)
+    assert "قُيِّد registered" in timeline.out
+    assert "أُعيد returned" in timeline.out
+
+
+def test_showing_a_letter_and_its_signed_bytes(adapter: RunningAdapter) -> None:
+    arrived = adapter.arrive()
+    shown = agency("show", arrived, config=adapter.config)
+    assert ARABIC_SUBJECT in shown.out
+    assert ARABIC_BODY.splitlines()[0] in shown.out
+    jws = agency("show", arrived, "--jws", config=adapter.config)
+    assert jws.out.encode() == adapter.get(f"/v1/letters/{arrived}/jws").body
+
+
+def test_the_other_listings(adapter: RunningAdapter) -> None:
+    adapter.forge(publisher="SAB")
+    assert "SAB" in agency("quarantine", "--limit", "1", config=adapter.config).out
+    assert agency("quarantine", "--limit", "1", "--json", config=adapter.config).result()["items"]
+    directory = agency("directory", config=adapter.config)
+    assert "MPW" in directory.out
+    assert "مفعّلة active" in directory.out
+    assert agency("directory", "--json", config=adapter.config).result()["agencies"]
+    assert agency("numbers", "outgoing", config=adapter.config).code == 0
+    assert agency("numbers", "outgoing", "--json", config=adapter.config).result()["gaps"] == []
+    assert agency("timeline", adapter.send(), "--json", config=adapter.config).result()["entries"]
+    assert agency("outbox", "--json", config=adapter.config).result()["items"]
+    assert agency("inbox", "--state", "received", "--json", config=adapter.config).code == 0
+
+
+def test_the_status_of_an_adapter_without_a_broker_is_not_ready(adapter: RunningAdapter) -> None:
+    status = agency("status", config=adapter.config)
+    assert status.code == 3
+    assert "الوسيط broker" in status.out
+    result = agency("status", "--json", config=adapter.config)
+    assert (result.code, result.result()["ready"]) == (3, False)
+
+
+def test_a_refusal_is_shown_in_arabic_then_english_with_code_and_place(adapter: RunningAdapter) -> None:
+    request = json.dumps(letter_request(surprise=1)).encode()
+    ran = agency("send", "-", config=adapter.config, standard_input=request)
+    assert (ran.code, ran.out) == (1, "")
+    lines = ran.err.splitlines()
+    assert len(lines) == 4
+    assert "[unknown_member] /surprise" in lines[2]
+    ran = agency("send", "-", "--json", config=adapter.config, standard_input=request)
+    problem = json.loads(ran.err)
+    assert (ran.code, problem["code"], problem["pointer"]) == (1, "unknown_member", "/surprise")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("send",), ("send", "-", "--to", "MPW"), ("show",), ("lose",), ("return", "x", "--by", "y"), ("--nothing",)],
+)
+def test_wrong_use_is_exit_2(adapter: RunningAdapter, words: tuple[str, ...]) -> None:
+    config = adapter.config if words[0] in {"send", "show", "return"} else None
+    assert agency(*words, config=config).code == 2
+
+
+def test_an_adapter_that_is_not_there_is_exit_3(adapter: RunningAdapter, tmp_path: Path) -> None:
+    config = tmp_path / "adapter.toml"
+    config.write_text(adapter.config.read_text("utf-8").replace(f"port = {adapter.port}", "port = 1"), "utf-8")
+    (tmp_path / "token").write_text(adapter.token, "ascii")
+    ran = agency("outbox", "--json", config=config)
+    assert (ran.code, json.loads(ran.err)["code"]) == (3, "not_reachable")
+    request = json.dumps(letter_request()).encode()
+    ran = agency("send", "-", "--idempotency-key", "once", config=config, standard_input=request)
+    assert ran.code == 3
+    assert "--idempotency-key once" in ran.err
+
+
+def test_settings_and_files_that_cannot_be_read_are_exit_1(adapter: RunningAdapter, tmp_path: Path) -> None:
+    ran = agency("outbox", "--json", config=tmp_path / "none.toml")
+    assert (ran.code, json.loads(ran.err)["code"]) == (1, "settings_invalid")
+    ran = agency("run", config=tmp_path / "none.toml")
+    assert (ran.code, ran.out) == (1, "")
+    ran = agency("send", str(tmp_path / "none.json"), "--json", config=adapter.config)
+    assert (ran.code, json.loads(ran.err)["code"]) == (1, "file_unreadable")
+    config = tmp_path / "adapter.toml"
+    config.write_bytes(adapter.config.read_bytes())
+    ran = agency("outbox", "--json", config=config)
+    assert json.loads(ran.err)["code"] == "file_unreadable"
+
+
+def test_the_settings_file_is_taken_from_the_environment(adapter: RunningAdapter) -> None:
+    assert agency("directory", config=None, TARASUL_CONFIG=str(adapter.config)).code == 0
+
+
+def test_a_wrong_token_is_refused(adapter: RunningAdapter) -> None:
+    client = AdapterClient("127.0.0.1", adapter.port, "not-the-token-of-it")
+    with pytest.raises(Refused) as refused:
+        client.get("/v1/outbox")
+    assert refused.value.code is ErrorCode.UNAUTHORISED
+
+
+def test_output_is_utf_8_wherever_it_goes(adapter: RunningAdapter) -> None:
+    letter_id = adapter.send()
+    ran = agency("show", letter_id, "--json", config=adapter.config, LC_ALL="C", PYTHONUTF8="0")
+    assert ran.result()["subject"] == ARABIC_SUBJECT
+
+
+def test_a_command_that_asks_imports_no_server() -> None:
+    heavy = {"fastapi", "uvicorn", "sqlalchemy", "aio_pika", "cryptography", "joserfc", "alembic"}
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import sys, agency_adapter.command; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout.split()
+    assert heavy.isdisjoint(loaded)

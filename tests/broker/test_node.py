@@ -1,0 +1,182 @@
+"""The private node: it runs, on loopback alone, and leaves nothing when its owner ends in whatever way."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from broker.management import Credentials
+from broker.node import PrivateNode
+from broker.node_installation import find_installation
+from broker.node_probe import answers_amqp, probe_context
+from schemas.errors import ErrorCode, Refused
+from tests.support.processes import Process, below, listened_by, listeners, running
+
+OWNER = """
+import json, signal, sys
+from broker.node import PrivateNode
+with PrivateNode() as node:
+    print(json.dumps({"directory": str(node.directory), "name": node.name}), flush=True)
+    signal.pause()
+"""
+GONE_WITHIN_SECONDS = 20.0
+
+
+@dataclass
+class Owned:
+    """A node started by a process of its own, and what it had while it ran."""
+
+    owner: "subprocess.Popen[str]"
+    directory: Path
+    name: str
+    processes: set[Process]
+    addresses: set[tuple[str, int]]
+
+
+@contextlib.contextmanager
+def owned_node(temporary: Path) -> Iterator[Owned]:
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(temporary), "PYTHONPATH": str(Path.cwd())},
+        start_new_session=True,
+    )
+    with owner:
+        assert owner.stdout is not None
+        try:
+            said = json.loads(owner.stdout.readline())
+            processes = below(owner.pid)
+            yield Owned(owner, Path(said["directory"]), said["name"], processes, listened_by(processes))
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(owner.pid, signal.SIGKILL)
+
+
+def _left_over(node: Owned) -> list[str]:
+    left = [f"process {p.command[:80]}" for p in node.processes if p in running()]
+    left += [f"listener {address}" for address in node.addresses if address in listeners().values()]
+    left += [f"process of the node: {p.command[:80]}" for p in running() if node.directory.name in p.command]
+    return left + [f"folder {node.directory}"] * node.directory.exists()
+
+
+def _assert_nothing_left(node: Owned, temporary: Path) -> None:
+    deadline = time.monotonic() + GONE_WITHIN_SECONDS
+    while (left := _left_over(node)) and time.monotonic() < deadline:
+        # The keeper is no child of ours: there is nothing to wait on but its effect.
+        time.sleep(0.05)
+    assert left == []
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_nothing_stays_when_the_owner_is_interrupted_or_killed(number: signal.Signals, tmp_path: Path) -> None:
+    with owned_node(tmp_path) as node:
+        commands = " ".join(process.command for process in node.processes)
+        assert "beam.smp" in commands
+        assert "epmd" in commands
+        assert len(node.addresses) >= 5  # AMQPS, management, Prometheus, distribution, epmd
+
+        # The whole foreground group, as a terminal does it.
+        os.killpg(node.owner.pid, number)
+        node.owner.wait(30)
+
+        _assert_nothing_left(node, tmp_path)
+
+
+def test_nothing_runs_on_when_the_keeper_itself_is_killed(tmp_path: Path) -> None:
+    with owned_node(tmp_path) as node:
+        [keeper] = [p for p in node.processes if "node_keeper" in p.command]
+        os.kill(keeper.pid, signal.SIGKILL)
+        deadline = time.monotonic() + GONE_WITHIN_SECONDS
+        while any(p in running() for p in node.processes) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert [p for p in node.processes if p in running()] == []
+
+
+def test_two_nodes_run_side_by_side_and_listen_on_loopback_alone() -> None:
+    with PrivateNode() as one, PrivateNode() as other:
+        addresses = listened_by(below(os.getpid()))
+        hosts = {host for host, _ in addresses}
+        assert hosts <= {"127.0.0.1", "::1"}
+        ports = {port for _, port in addresses}
+        for node in (one, other):
+            identity = node.identity
+            own = {
+                identity.amqps,
+                identity.management,
+                identity.prometheus,
+                identity.distribution,
+                identity.epmd,
+            }
+            assert len(own) == 5
+            assert own <= ports
+            assert node.name in node.ctl("cluster_status")
+        assert one.name not in other.ctl("cluster_status")
+
+        # A certificate of one is nothing to the other.
+        context = probe_context(other.tls.broker.authority, one.client("MPW").certificate, one.client("MPW").key)
+        assert not answers_amqp("127.0.0.1", other.amqps_port, context, "localhost")
+        folders = (one.directory, other.directory)
+    assert not any(folder.exists() for folder in folders)
+
+
+def test_a_node_in_a_folder_keeps_its_data_ports_and_name(tmp_path: Path) -> None:
+    folder = tmp_path / "node"
+    with PrivateNode(directory=folder) as node:
+        before = node.identity
+        node.ctl("add_vhost", "kept")
+        password = Credentials.read(node.credentials).password
+        node.kill()
+        assert not node.running
+        node.start()
+        assert "kept" in node.ctl("list_vhosts")
+        node.stop()
+        node.wipe()
+        node.start()
+        assert "kept" not in node.ctl("list_vhosts")
+        node.ctl("add_vhost", "again")
+
+        with pytest.raises(Refused) as refused:
+            PrivateNode(directory=folder).start()
+        assert refused.value.code is ErrorCode.NODE_NOT_STARTED
+
+    assert folder.exists()
+    with PrivateNode(directory=folder) as node:
+        assert node.identity == before
+        assert "again" in node.ctl("list_vhosts")
+        assert Credentials.read(node.credentials).password == password
+        everything = running()
+        assert not any(password in process.command for process in everything)
+        assert password not in node.log.read_text("utf-8", "replace")
+        for secret in (node.credentials, folder / "definitions.json", node.tls.broker.key):
+            assert secret.stat().st_mode & 0o777 == 0o600
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_port_that_is_taken_is_named_in_the_refusal() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        node = PrivateNode(amqps_port=taken.getsockname()[1])
+        with pytest.raises(Refused) as refused:
+            node.start()
+    assert refused.value.code is ErrorCode.NODE_NOT_STARTED
+    assert not node.directory.exists()
+
+
+def test_without_rabbitmq_the_refusal_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Refused) as refused:
+        find_installation(places=[str(tmp_path)])
+    assert refused.value.code is ErrorCode.RABBITMQ_NOT_FOUND
+    assert "rabbitmq-server" in refused.value.next_step("en")
