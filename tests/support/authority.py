@@ -41,7 +41,8 @@ class MadeAuthority:
     """Root, issuing authority and members, in a folder.
 
     Args:
-        folder: empty; gets ``root/``, ``issuing/`` and one folder of keys and certificates per member.
+        folder: empty; laid out as `tarasul authority bootstrap` does: ``root-offline/``, ``authority/issuing/`` and
+            ``agencies/<CODE>/keys/`` of each member, the authority among them.
         now: start of the directory's validity; certificates are valid from ten years before, for leaves a year.
         agencies: codes of the members; the authority itself is added.
     """
@@ -50,8 +51,8 @@ class MadeAuthority:
         self.folder = folder
         self.now = (now or datetime.now(UTC)).replace(microsecond=0)
         long = {"not_before": self.now - timedelta(days=3650), "not_after": self.now + timedelta(days=7300)}
-        self.root = RootAuthority.create(folder / "root", **long)
-        self.issuing = IssuingAuthority.create(folder / "issuing", self.root, "Tarasul Issuing CA 1", **long)
+        self.root = RootAuthority.create(folder / "root-offline", **long)
+        self.issuing = IssuingAuthority.create(folder / "authority" / "issuing", self.root, "Tarasul Issuing CA 1", **long)
         self.version = 1
         self.keys: dict[str, list[dict[str, Any]]] = {}
         self.changes: dict[str, dict[str, Any]] = {}
@@ -63,7 +64,11 @@ class MadeAuthority:
 
     @property
     def root_file(self) -> Path:
-        return self.folder / "root" / "root.pem"
+        return self.folder / "root-offline" / "root.pem"
+
+    def keys_folder(self, code: str) -> Path:
+        """Where a member's ``<name>.key`` and ``<name>.pem`` are; the name is the purpose's unless another was given."""
+        return self.folder / "agencies" / code / "keys"
 
     def add_key(
         self,
@@ -76,7 +81,7 @@ class MadeAuthority:
         listed: bool = True,
     ) -> FileKey:
         """Make and certify a key; ``name`` is its files', by default the purpose."""
-        key_file = self.folder / code / f"{name or purpose.value}.key"
+        key_file = self.keys_folder(code) / f"{name or purpose.value}.key"
         certificate = self.issuing.issue_certificate(
             purpose,
             code,
@@ -91,7 +96,7 @@ class MadeAuthority:
         return FileKey(key_file, key_file.with_suffix(".pem"))
 
     def file_key(self, code: str, purpose: KeyPurpose = KeyPurpose.SEAL, *, name: str | None = None) -> FileKey:
-        key_file = self.folder / code / f"{name or purpose.value}.key"
+        key_file = self.keys_folder(code) / f"{name or purpose.value}.key"
         return FileKey(key_file, key_file.with_suffix(".pem"))
 
     def signer(self, code: str, purpose: KeyPurpose = KeyPurpose.SEAL) -> Signer:
