@@ -52,7 +52,9 @@ class MadeAuthority:
         self.now = (now or datetime.now(UTC)).replace(microsecond=0)
         long = {"not_before": self.now - timedelta(days=3650), "not_after": self.now + timedelta(days=7300)}
         self.root = RootAuthority.create(folder / "root-offline", **long)
-        self.issuing = IssuingAuthority.create(folder / "authority" / "issuing", self.root, "Tarasul Issuing CA 1", **long)
+        self.issuing = IssuingAuthority.create(
+            folder / "authority" / "issuing", self.root, "Tarasul Issuing CA 1", **long
+        )
         self.version = 1
         self.keys: dict[str, list[dict[str, Any]]] = {}
         self.changes: dict[str, dict[str, Any]] = {}
@@ -67,7 +69,7 @@ class MadeAuthority:
         return self.folder / "root-offline" / "root.pem"
 
     def keys_folder(self, code: str) -> Path:
-        """Where a member's ``<name>.key`` and ``<name>.pem`` are; the name is the purpose's unless another was given."""
+        """Where a member's ``<name>.key`` and ``<name>.pem`` are; ``<name>`` is the purpose unless one was given."""
         return self.folder / "agencies" / code / "keys"
 
     def add_key(
