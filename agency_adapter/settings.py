@@ -33,8 +33,7 @@ class BrokerSettings(_Table):
 
     nodes: Annotated[tuple[str, ...], Field(min_length=1)]
     vhost: str = "tarasul"
-    server_name: str | None = None
-    ca_file: Path = Path("keys/broker-ca.pem")
+    ca_file: Path = Path("root.pem")
 
 
 class KeySettings(_Table):

@@ -2,100 +2,121 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
-from typing import Any
 
-import click
 import typer
 
 from schemas.errors import Refused
 
+REFUSED, WRONG_USE, NOT_THERE, INTERRUPTED = 1, 2, 3, 130
 NOT_READY_STATUS = frozenset({502, 503})
 
 # module, application, what it is for
-_GROUPS: dict[str, tuple[str, str, str]] = {
+_GROUPS: dict[str, tuple[str, str, str, str]] = {
     "agency": (
         "agency_adapter.command",
         "agency_app",
-        "موصّل الجهة: إرسال واستقبال وقيد · An agency's adapter: send, receive, register.",
+        "محوّل الجهة: إرسال واستقبال وقيد",
+        "An agency's adapter: send, receive, register.",
     ),
     "authority": (
         "gateway.command",
         "authority_app",
-        "الجهاز المركزي: التأسيس وبنية الوسيط · The central authority: bootstrap, topology.",
+        "السلطة المركزية: التأسيس وبنية الوسيط",
+        "The central authority: bootstrap, directory, topology.",
     ),
     "verify": (
         "trust.command",
         "verify_app",
-        "التحقق من كتاب موقّع دون اتصال · Verify a signed letter offline.",
+        "التحقق من كتاب موقّع دون اتصال",
+        "Verify a signed letter offline.",
     ),
     "demo": (
         "deploy.demo.command",
         "demo_app",
-        "العرض: ثلاث وزارات وقصة وحساب ختامي · The demonstration and its books.",
+        "العرض: ثلاث جهات وقصة وحساب ختامي",
+        "The demonstration and its books.",
     ),
 }
 
 
-class _Groups(click.Group):
-    """Loads a group when its name is used."""
-
-    def list_commands(self, _context: click.Context) -> list[str]:
-        return list(_GROUPS)
-
-    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
-        if name not in _GROUPS:
-            return None
-        module, attribute, _ = _GROUPS[name]
-        command: Any = typer.main.get_command(getattr(import_module(module), attribute))
-        command.name = name
-        return command  # type: ignore[no-any-return]  # typer's own return type
-
-    def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
-        # Listing must not import what it lists.
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, _, text) in _GROUPS.items()])
-
-
-@click.group(cls=_Groups, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("tarasul"), prog_name="tarasul")
-def tarasul() -> None:
-    """تراسل: مراسلات رسمية موقّعة بين الجهات الحكومية · Signed official letters between government agencies."""
+def usage() -> str:
+    """What ``tarasul --help`` prints. Nothing of what it lists is imported for it."""
+    lines = [
+        "تراسل: مراسلات رسمية موقّعة بين الجهات الحكومية",
+        "Signed official letters between government agencies.",
+        "",
+        "Usage: tarasul GROUP COMMAND [OPTIONS]    (tarasul GROUP --help)",
+        "       tarasul --version",
+        "",
+    ]
+    for name, (_, _, ar, en) in _GROUPS.items():
+        lines += [f"  {name:10} {en}", f"  {'':10} {ar}"]
+    return "\n".join(lines)
 
 
 def exit_code(refusal: Refused) -> int:
     """1: refused or invalid. 3: not reachable or not ready."""
-    return 3 if refusal.status in NOT_READY_STATUS else 1
+    return NOT_THERE if refusal.status in NOT_READY_STATUS else REFUSED
 
 
 def report(refusal: Refused) -> None:
     """Tell a person on standard error: Arabic first, then English, each with its next step."""
     place = f" ({refusal.pointer})" if refusal.pointer else ""
     for language in ("ar", "en"):
-        print(f"{refusal.text(language)}{place} [{refusal.code}]", file=sys.stderr)  # noqa: T201 - a terminal
-        print(f"  {refusal.next_step(language)}", file=sys.stderr)  # noqa: T201
+        _say(f"{refusal.text(language)}{place} [{refusal.code}]\n  {refusal.next_step(language)}")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Carry out one command line, without the program's name; returns the exit code."""
+    name = arguments[0] if arguments else ""
+    if name in {"-h", "--help"}:
+        sys.stdout.write(usage() + "\n")
+        return 0
+    if name == "--version":
+        sys.stdout.write(f"tarasul {version('tarasul')}\n")
+        return 0
+    if name not in _GROUPS:
+        _say((f"لا أمر باسم {name}. No such group: {name}.\n\n" if name else "") + usage())
+        return WRONG_USE
+    return _run_group(name, arguments[1:])
+
+
+def _run_group(name: str, arguments: Sequence[str]) -> int:
+    module, attribute, _, _ = _GROUPS[name]
+    group: typer.Typer = getattr(import_module(module), attribute)
+    try:
+        group(args=list(arguments), prog_name=f"tarasul {name}")
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else REFUSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Refused as refusal:
+        report(refusal)
+        return exit_code(refusal)
+    return 0
 
 
 def main() -> None:
     """Entry point; never returns."""
+    # Arabic on a terminal or a pipe whose locale says ASCII must not end in a traceback.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
-        tarasul.main(standalone_mode=False)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
-    except click.ClickException as wrong_use:
-        wrong_use.show()
-        sys.exit(wrong_use.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
-    except Refused as refusal:
-        report(refusal)
-        sys.exit(exit_code(refusal))
+        code = run(sys.argv[1:])
+        sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read our output has gone; the interpreter must not complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    sys.exit(0)
+        code = 0
+    sys.exit(code)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
 
 
 if __name__ == "__main__":

@@ -64,4 +64,4 @@ async def publish(address: BrokerAddress, agency: str, routing_key: str, message
 def account(folder: Path, node: str) -> BrokerAddress:
     """The stolen account: transport key and certificate in an agency's ``folder``."""
     keys = folder / "keys"
-    return BrokerAddress((node,), keys / "transport.pem", keys / "transport.key", keys / "broker-ca.pem")
+    return BrokerAddress((node,), keys / "transport.pem", keys / "transport.key", folder / "root.pem")

@@ -6,26 +6,12 @@ from schemas.error_codes import ErrorCode as E
 from schemas.error_codes import ErrorText as T
 
 TEXTS: Mapping[E, T] = {
-    E.AGENCY_UNKNOWN: T(
-        422,
-        "لا توجد في دليل الجهات جهة رمزها {agency}.",
-        "The directory has no agency with the code {agency}.",
-        "راجع رمز الجهة في دليل الجهات.",
-        "Check the code in the directory.",
-    ),
     E.BROKER_BLOCKED: T(
         503,
         "أوقف وسيط الرسائل النشر مؤقتاً لنفاد الذاكرة أو مساحة القرص لديه.",
         "The broker has stopped publishing for want of memory or disk.",
         "لا يلزم إجراء من الجهة: تبقى الكتب محفوظة وتُرسل تلقائياً. على المشغّل توفير مساحة للوسيط.",
         "Nothing is needed from the agency: letters are kept. The operator frees space.",
-    ),
-    E.BROKER_REFUSED: T(
-        502,
-        "رفض وسيط الرسائل الطلب {request}: {problem}",
-        "The broker refused {request}: {problem}",
-        "تحقق من صلاحيات حساب الإدارة ومن إصدار الوسيط (3.10 فما بعد).",
-        "Check the rights of the management account and the broker's release (3.10 or later).",
     ),
     E.BROKER_REFUSED: T(
         502,
@@ -50,13 +36,6 @@ TEXTS: Mapping[E, T] = {
     ),
     E.NODE_NOT_STARTED: T(
         503,
-        "لم يبدأ وسيط الرسائل الخاص: {problem}",
-        "The private broker did not start: {problem}",
-        "اقرأ سجلّه: {log}",
-        "Read its log: {log}",
-    ),
-    E.NODE_NOT_STARTED: T(
-        503,
         "لم يبدأ وسيط الرسائل الخاص: {problem}.",
         "The private broker node did not start: {problem}.",
         "راجع السجل {log}.",
@@ -68,13 +47,6 @@ TEXTS: Mapping[E, T] = {
         "The adapter is not connected to the broker.",
         "انتظر إعادة الاتصال التلقائية؛ ما قُبل من الكتب محفوظ. إن طال الأمر فتحقق من الشبكة.",
         "Wait: it reconnects by itself and accepted letters are kept. If it lasts, check the network.",
-    ),
-    E.QUEUE_NOT_EMPTY: T(
-        409,
-        "في الصف {queue} رسائل ({messages})، فلا يُحذف.",
-        "Queue {queue} holds messages ({messages}) and is not deleted.",
-        "عالج ما فيه أولاً ثم أعد التنفيذ.",
-        "Deal with what it holds, then apply again.",
     ),
     E.QUEUE_NOT_EMPTY: T(
         409,

@@ -1,0 +1,209 @@
+"""Founding: from an empty folder to an authority with a root, keys, members and a signed directory.
+
+What is made, each in the place where it is used:
+
+    root-offline/          the root's key and certificate: signs issuing authorities and nothing else; take it away
+    authority/             issuing/, keys/ (directory, receipts, log), broker/ (the broker's certificate), root.pem,
+                           members.json, directory.jws, authority.toml
+    agencies/<CODE>/       adapter.toml, root.pem, directory.jws, keys/ (transport, seal, envelope)
+
+This makes the agencies' keys too, for a trial on one machine: an agency that joins for good makes its own and sends
+only what is to be certified. Everything is made in a folder beside and moved into place in one step, so that a
+founding that was broken off leaves nothing that looks like an authority.
+"""
+
+import secrets
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+
+from broker.configuration import BrokerTls
+from broker.node import NodeTls
+from broker.node_certificates import CertificateFiles
+from gateway.members import Members, authority_folder, write_whole
+from schemas.agencies import AGENCIES
+from schemas.directory import KeyPurpose
+from schemas.errors import ErrorCode, Refused
+from schemas.identifiers import AUTHORITY
+from trust.certificates import IssuingAuthority, RootAuthority, write_certificates
+from trust.keys import generate_key
+
+ROOT_YEARS = 20
+ISSUER_YEARS = 5
+CERTIFICATE_DAYS = 365
+BACKDATED = timedelta(hours=1)
+"""Validity begins so much before the founding, as clocks differ."""
+
+AGENCY_PURPOSES = (KeyPurpose.TRANSPORT, KeyPurpose.SEAL, KeyPurpose.ENVELOPE)
+AUTHORITY_PURPOSES = (*AGENCY_PURPOSES, KeyPurpose.DIRECTORY, KeyPurpose.RECEIPTS, KeyPurpose.LOG)
+AUTHORITY_NAMES = ("السلطة المركزية لتراسل", "Tarasul central authority")
+PROBE = "tarasul-probe"
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerPlace:
+    """Where the broker is, for the settings files.
+
+    Attributes:
+        host, port: of AMQP over TLS; the broker's certificate is issued to this host.
+        management: URL of its management interface.
+        credentials: file with the account of the management interface.
+        sizes: ``production`` or ``trial``, see :mod:`broker.topology`.
+    """
+
+    host: str = "localhost"
+    port: int = 5671
+    management: str = "https://localhost:15671"
+    credentials: Path = Path("broker/management.json")
+    sizes: str = "production"
+
+
+def bootstrap(
+    folder: Path, codes: Sequence[str], now: datetime, *, broker: BrokerPlace, api_ports: Sequence[int]
+) -> None:
+    """Found an authority in ``folder``.
+
+    Args:
+        folder: empty or not there.
+        codes: members, from the list of :mod:`schemas.agencies`.
+        now: start of every validity, aware.
+        broker: see there.
+        api_ports: port of each member's local API, in the order of ``codes``.
+
+    Raises:
+        Refused: ``already_bootstrapped`` when something is in ``folder``, ``agency_unknown``.
+    """
+    for code in codes:
+        if code not in AGENCIES:
+            raise Refused(ErrorCode.AGENCY_UNKNOWN, agency=code)
+    if folder.exists() and any(folder.iterdir()):
+        raise Refused(ErrorCode.ALREADY_BOOTSTRAPPED, path=str(folder))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
+    draft.mkdir(mode=0o700)
+    try:
+        _Founder(draft, now, broker).found(codes, api_ports)
+        draft.replace(folder)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+
+
+def hand_out_directory(folder: Path) -> list[str]:
+    """Copy the newest directory into every agency's folder beside ``authority/``; returns their codes.
+
+    This is how a trial's adapters get it; where agencies have machines of their own, they fetch it.
+    """
+    signed = (authority_folder(folder) / "directory.jws").read_bytes()
+    homes = sorted(path for path in (folder / "agencies").iterdir() if path.is_dir())
+    for home in homes:
+        write_whole(home / "directory.jws", signed)
+    return [home.name for home in homes]
+
+
+def node_tls(folder: Path) -> NodeTls:
+    """The certificates with which a private node serves the authority in ``folder``."""
+    home = authority_folder(folder)
+    broker = home / "broker"
+    return NodeTls(
+        BrokerTls(home / "root.pem", broker / "broker.pem", broker / "broker.key"),
+        CertificateFiles(broker / "probe.pem", broker / "probe.key"),
+    )
+
+
+class _Founder:
+    def __init__(self, folder: Path, now: datetime, broker: BrokerPlace) -> None:
+        self._folder = folder
+        self._start = now - BACKDATED
+        self._now = now
+        self._broker = broker
+
+    def found(self, codes: Sequence[str], api_ports: Sequence[int]) -> None:
+        home = authority_folder(self._folder)
+        root = RootAuthority.create(
+            self._folder / "root-offline", not_before=self._start, not_after=self._after(365 * ROOT_YEARS)
+        )
+        self._issuing = IssuingAuthority.create(
+            home / "issuing",
+            root,
+            "Tarasul Issuing CA 1",
+            not_before=self._start,
+            not_after=self._after(365 * ISSUER_YEARS),
+        )
+        write_certificates(home / "root.pem", [root.certificate])
+        self._broker_certificates(home / "broker")
+        members = Members(self._folder)
+        keys = [self._key(AUTHORITY, purpose, home / "keys") for purpose in AUTHORITY_PURPOSES]
+        members.add(AUTHORITY, AUTHORITY_NAMES, "authority", keys)
+        for code, port in zip(codes, api_ports, strict=True):
+            known = AGENCIES[code]
+            agency = self._folder / "agencies" / code
+            keys = [self._key(code, purpose, agency / "keys") for purpose in AGENCY_PURPOSES]
+            members.add(code, (known.name_ar, known.name_en), known.kind, keys)
+            write_certificates(agency / "root.pem", [root.certificate])
+            (agency / "adapter.toml").write_text(self._adapter_settings(code, port), "utf-8")
+        (home / "authority.toml").write_text(self._authority_settings(), "utf-8")
+        members.sign_next(self._now)
+        if codes:
+            hand_out_directory(self._folder)
+
+    def _after(self, days: int) -> datetime:
+        return self._now + timedelta(days=days)
+
+    def _key(self, code: str, purpose: KeyPurpose, folder: Path) -> x509.Certificate:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        certificate = self._issuing.issue_certificate(
+            purpose,
+            code,
+            generate_key(folder / f"{purpose.value}.key"),
+            not_before=self._start,
+            not_after=self._after(CERTIFICATE_DAYS),
+        )
+        self._write_chain(folder / f"{purpose.value}.pem", certificate)
+        return certificate
+
+    def _broker_certificates(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True)
+        names = sorted({self._broker.host, "localhost"})
+        server = self._issuing.issue_server_certificate(
+            "broker",
+            generate_key(folder / "broker.key"),
+            dns_names=names,
+            not_before=self._start,
+            not_after=self._after(CERTIFICATE_DAYS),
+        )
+        self._write_chain(folder / "broker.pem", server)
+        # Shows that the broker answers; no account bears its name.
+        probe = self._issuing.issue_certificate(
+            KeyPurpose.TRANSPORT,
+            PROBE,
+            generate_key(folder / "probe.key"),
+            not_before=self._start,
+            not_after=self._after(CERTIFICATE_DAYS),
+        )
+        self._write_chain(folder / "probe.pem", probe)
+
+    def _write_chain(self, file: Path, certificate: x509.Certificate) -> None:
+        write_certificates(file, [certificate, self._issuing.certificate])
+
+    def _adapter_settings(self, code: str, port: int) -> str:
+        return (
+            f"# The adapter of {code}. Paths are relative to this file; every setting: docs/api.md.\n"
+            f'agency = "{code}"\n\n'
+            f"[api]\nport = {port}\n\n"
+            f'[broker]\nnodes = ["{self._broker.host}:{self._broker.port}"]\n'
+        )
+
+    def _authority_settings(self) -> str:
+        return (
+            "# The central authority. Paths are relative to this file.\n"
+            "[broker]\n"
+            f'management = "{self._broker.management}"\n'
+            f'credentials = "{self._broker.credentials}"\n'
+            f'sizes = "{self._broker.sizes}"\n'
+            "replicas = 1\n"
+        )

@@ -1,0 +1,209 @@
+"""`tarasul authority …`: found an authority, sign its directory, make and check the broker's topology.
+
+Results go to standard output, messages to standard error. Exit codes: 0 done, 1 refused, or the broker differs from
+the directory, 2 wrong use, 3 not reachable. With ``--json`` the result is one JSON object.
+"""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import typer
+
+from broker.clock import Clock
+from broker.management import Credentials, Management
+from broker.topology import Topology, build_topology, check_sizes
+from broker.topology_apply import apply, check
+from broker.topology_plan import Change
+from gateway.bootstrap import BrokerPlace, bootstrap, hand_out_directory
+from gateway.members import Members
+from gateway.settings import AuthoritySettings, read_authority_settings
+from schemas.agencies import connected
+from schemas.errors import ErrorCode, Refused
+from trust.certificates import read_certificate
+from trust.directory import Directory
+
+FIRST_API_PORT = 8101
+
+authority_app = typer.Typer(
+    name="authority",
+    help="السلطة المركزية · The central authority: found it, sign the directory, make the broker's topology.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+topology_app = typer.Typer(
+    help="بنية الوسيط كما يقتضيها الدليل · The broker's exchanges, queues, policies and accounts.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+authority_app.add_typer(topology_app, name="topology")
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")]
+Config = Annotated[Path, typer.Option("--config", "-c", envvar="TARASUL_AUTHORITY", help="Settings of the authority.")]
+DEFAULT_CONFIG = Path("authority/authority.toml")
+
+
+@authority_app.command("bootstrap")
+def found(
+    folder: Annotated[Path, typer.Argument(help="Empty, or not there yet.")],
+    *,
+    agency: Annotated[
+        list[str] | None, typer.Option(help="Code of a member; may be repeated. The 52 unless given.")
+    ] = None,
+    broker_host: Annotated[str, typer.Option(help="Host to which the broker's certificate is issued.")] = "localhost",
+    broker_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of AMQP over TLS.")] = 5671,
+    as_json: Json = False,
+) -> None:
+    """Make root, issuing authority, keys and directory, and a folder for each agency's adapter."""
+    codes = agency or [member.code for member in connected()]
+    ports = range(FIRST_API_PORT, FIRST_API_PORT + len(codes))
+    place = BrokerPlace(host=broker_host, port=broker_port)
+    bootstrap(folder, codes, Clock().now(), broker=place, api_ports=ports)
+    if as_json:
+        _put({"folder": str(folder), "agencies": codes, "root": str(folder / "root-offline")})
+        return
+    _say(
+        (
+            f"أُنشئت السلطة في {folder} ولها {len(codes)} جهة.",
+            f"The authority is in {folder}, with {len(codes)} agencies.",
+            f"انقل {folder / 'root-offline'} إلى وسيط غير متصل بشبكة: فيه مفتاح الجذر.",
+            f"Move {folder / 'root-offline'} to a medium without a network: it holds the root's key.",
+        )
+    )
+
+
+@authority_app.command()
+def directory(
+    folder: Annotated[Path, typer.Argument(help="The folder that bootstrap made.")], *, as_json: Json = False
+) -> None:
+    """Sign the next version of the directory and hand it to the agencies' folders beside it."""
+    members = Members.read(folder)
+    members.sign_next(Clock().now())
+    handed = hand_out_directory(folder)
+    if as_json:
+        _put({"version": members.version, "agencies": handed})
+        return
+    _say((f"وُقّع الدليل، الإصدار {members.version}.", f"Directory {members.version} is signed."))
+
+
+@topology_app.command()
+def plan(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
+    """Show what apply would do, and whether the queues' limits fit the broker's disk."""
+    settings = read_authority_settings(config)
+    topology = _topology(settings)
+    with _management(settings) as management:
+        changes = check(management, topology)
+        disk = _disk(settings, management)
+    agencies = sum(name.startswith("notices.") for name in topology.queues)
+    needed = settings.broker.limits.needed(agencies)
+    if as_json:
+        _put({"changes": _listed(changes), "needed_bytes": needed, "disk_bytes": disk})
+    else:
+        _show(changes)
+        _say((f"تحتاج الصفوف {needed:,} بايت من {disk:,}.", f"The queues may need {needed:,} bytes of {disk:,}."))
+    check_sizes(agencies, settings.broker.limits, disk)
+
+
+@topology_app.command("apply")
+def apply_plan(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
+    """Make the broker what the directory asks for. A queue that holds messages is never deleted."""
+    settings = read_authority_settings(config)
+    topology = _topology(settings)
+    with _management(settings) as management:
+        agencies = sum(name.startswith("notices.") for name in topology.queues)
+        check_sizes(agencies, settings.broker.limits, _disk(settings, management))
+        applied = apply(management, topology)
+    if as_json:
+        _put(
+            {
+                "done": _listed(applied.done),
+                "left": _listed(applied.left),
+                "refusals": [{"code": each.code, "detail": each.text("en")} for each in applied.refusals],
+            }
+        )
+    else:
+        _show(applied.done)
+    for refusal in applied.refusals:
+        _warn(refusal)
+    if applied.left:
+        raise Refused(ErrorCode.TOPOLOGY_DRIFT, differences=len(applied.left))
+
+
+@topology_app.command("check")
+def check_broker(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
+    """Compare the broker with the directory; exit 1 when they differ."""
+    settings = read_authority_settings(config)
+    with _management(settings) as management:
+        changes = check(management, _topology(settings))
+    if as_json:
+        _put({"agrees": not changes, "changes": _listed(changes)})
+    else:
+        _show(changes)
+    if changes:
+        raise Refused(ErrorCode.TOPOLOGY_DRIFT, differences=len(changes))
+
+
+def _topology(settings: AuthoritySettings) -> Topology:
+    """From the signed directory, verified as any reader verifies it."""
+    file = settings.path(settings.directory_file)
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise Refused(ErrorCode.DIRECTORY_UNREADABLE, path=str(file)) from error
+    anchor = read_certificate(settings.path(settings.root))
+    directory = Directory.open(raw, [anchor], Clock().now())
+    return build_topology(directory.agencies, settings.broker.limits, settings.broker.cluster)
+
+
+def _management(settings: AuthoritySettings) -> Management:
+    broker = settings.broker
+    return Management(
+        broker.management,
+        Credentials.read(settings.path(broker.credentials)),
+        authority=settings.path(broker.ca_file),
+    )
+
+
+def _disk(settings: AuthoritySettings, management: Management) -> int:
+    """Bytes of the disk with the broker's data.
+
+    Raises:
+        Refused: ``settings_invalid`` when the broker is elsewhere and the setting is missing.
+    """
+    if settings.broker.disk_bytes is not None:
+        return settings.broker.disk_bytes
+    places = [Path(str(node["db_dir"])) for node in management.get("/api/nodes") or () if node.get("db_dir")]
+    local = urlsplit(management.url).hostname in {"127.0.0.1", "::1", "localhost"}
+    if not local or not places or not places[0].exists():
+        problem = "broker.disk_bytes: needed, as the broker's data is on another machine"
+        raise Refused(ErrorCode.SETTINGS_INVALID, path="authority.toml", problem=problem)
+    return min(shutil.disk_usage(place).total for place in places if place.exists())
+
+
+def _listed(changes: Iterable[Change]) -> list[dict[str, object]]:
+    return [change.as_json() for change in changes]
+
+
+def _show(changes: Iterable[Change]) -> None:
+    lines = [f"{c.action:8} {c.kind:17} {' '.join(c.key)}" + (f"  ({c.detail})" if c.detail else "") for c in changes]
+    _say(lines or ("لا فرق.", "Nothing to do."))
+
+
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        typer.echo(line)
+
+
+def _warn(refusal: Refused) -> None:
+    for language in ("ar", "en"):
+        typer.echo(f"{refusal.text(language)} [{refusal.code}]", err=True)
+
+
+def _put(document: Mapping[str, Any]) -> None:
+    sys.stdout.buffer.write(json.dumps(document, ensure_ascii=False, indent=2).encode() + b"\n")
+    sys.stdout.buffer.flush()

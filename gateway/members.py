@@ -1,0 +1,124 @@
+"""Who is a member, as the authority writes it down, and the directory that it signs from that.
+
+    members = Members.read(folder)
+    members.sign_next(now)            # authority/directory.jws, one version on
+
+The list stands in ``authority/members.json``; its version is written before a directory of that version is signed,
+so that no version is ever signed twice with different content, whatever the process dies of.
+"""
+
+import asyncio
+import json
+import os
+import secrets
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Self
+
+from cryptography import x509
+
+from schemas.directory import AgencyStatus, KeyPurpose
+from schemas.errors import ErrorCode, Refused
+from trust.certificates import read_certificate
+from trust.directory import sign_directory
+from trust.directory_entries import describe_key, encode_certificate
+from trust.keys import FileKey
+
+VALID_DAYS = 30
+"""The longest that adapters accept; a directory is signed daily all the same."""
+
+
+def authority_folder(folder: Path) -> Path:
+    """The authority's own part of ``folder``."""
+    return folder / "authority"
+
+
+def write_whole(file: Path, content: bytes, mode: int = 0o644) -> None:
+    """Replace ``file`` in one step, on the disk when this returns."""
+    draft = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(file)
+
+
+@dataclass(slots=True)
+class Members:
+    """The list of one authority.
+
+    Attributes:
+        folder: that holds ``authority/``.
+        version: of the newest directory.
+        records: of members, as they stand in the directory.
+    """
+
+    folder: Path
+    version: int = 0
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """The list in ``folder``.
+
+        Raises:
+            Refused: ``settings_invalid`` when there is none, or it cannot be read.
+        """
+        file = authority_folder(folder) / "members.json"
+        try:
+            content = json.loads(file.read_text("utf-8"))
+            return cls(folder, int(content["version"]), list(content["agencies"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Refused(ErrorCode.SETTINGS_INVALID, path=str(file), problem=type(error).__name__) from error
+
+    def add(self, code: str, names: tuple[str, str], kind: str, certificates: list[x509.Certificate]) -> None:
+        """Enter an active member with its keys; ``names`` are Arabic and English."""
+        self.records.append(
+            {
+                "code": code,
+                "name_ar": names[0],
+                "name_en": names[1],
+                "kind": kind,
+                "status": AgencyStatus.ACTIVE.value,
+                "keys": [describe_key(certificate) for certificate in certificates],
+            }
+        )
+
+    @property
+    def codes(self) -> list[str]:
+        return [str(record["code"]) for record in self.records]
+
+    def sign_next(self, now: datetime) -> Path:
+        """Sign the next version of the directory; returns its file.
+
+        Raises:
+            Refused: ``schema_invalid`` for a list that is no directory; ``key_unreadable``.
+        """
+        home = authority_folder(self.folder)
+        issuer = read_certificate(home / "issuing" / "issuing.pem")
+        key = FileKey(
+            home / "keys" / f"{KeyPurpose.DIRECTORY.value}.key", home / "keys" / f"{KeyPurpose.DIRECTORY.value}.pem"
+        )
+        self.version += 1
+        self._write(home)
+        payload = {
+            "version": self.version,
+            "issued_at": _written(now),
+            "valid_until": _written(now + timedelta(days=VALID_DAYS)),
+            "issuers": [encode_certificate(issuer)],
+            "agencies": self.records,
+        }
+        signed = asyncio.run(sign_directory(payload, key, [issuer], int(now.timestamp())))
+        file = home / "directory.jws"
+        write_whole(file, signed)
+        return file
+
+    def _write(self, home: Path) -> None:
+        content = {"version": self.version, "agencies": self.records}
+        write_whole(home / "members.json", json.dumps(content, ensure_ascii=False, indent=1).encode() + b"\n")
+
+
+def _written(instant: datetime) -> str:
+    return instant.astimezone(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,76 @@
+"""The settings of the central authority: ``authority.toml``, safe defaults, nothing secret in it.
+
+Paths are relative to the file. Unknown members are refused by name.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from broker.topology import PRODUCTION_SIZES, TRIAL_SIZES, Cluster, Sizes
+from schemas.errors import ErrorCode, Refused
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BrokerSettings(_Table):
+    """The broker, as its operator reaches it.
+
+    Attributes:
+        management: URL of the management interface; HTTPS unless it is on this machine.
+        credentials: JSON file (0600) with ``user`` and ``password``.
+        ca_file: to which the management interface's certificate must chain.
+        nodes: Erlang names of the cluster's nodes.
+        replicas: on how many of them each queue is kept.
+        sizes: limits of the queues: ``production`` (a disk of 500 GB), or ``trial``.
+        disk_bytes: size of the disk with the broker's data; found out when the broker is on this machine.
+    """
+
+    management: str = "https://localhost:15671"
+    credentials: Path = Path("broker/management.json")
+    ca_file: Path = Path("root.pem")
+    nodes: Annotated[tuple[str, ...], Field(min_length=1)] = ("rabbit@localhost",)
+    replicas: Annotated[int, Field(ge=1, le=9)] = 1
+    sizes: Literal["production", "trial"] = "production"
+    disk_bytes: Annotated[int, Field(ge=1)] | None = None
+
+    @property
+    def cluster(self) -> Cluster:
+        return Cluster(self.nodes, self.replicas)
+
+    @property
+    def limits(self) -> Sizes:
+        return PRODUCTION_SIZES if self.sizes == "production" else TRIAL_SIZES
+
+
+class AuthoritySettings(_Table):
+    """See the module's docstring. ``root`` and ``directory_file`` say who is a member."""
+
+    root: Path = Path("root.pem")
+    directory_file: Path = Path("directory.jws")
+    broker: BrokerSettings = BrokerSettings()
+    base: Annotated[Path, Field(exclude=True)] = Path()
+
+    def path(self, relative: Path) -> Path:
+        """``relative`` to the folder of the settings file."""
+        return self.base / relative
+
+
+def read_authority_settings(file: Path) -> AuthoritySettings:
+    """Read and check the settings in ``file``.
+
+    Raises:
+        Refused: ``settings_invalid`` with the file and what is wrong with it.
+    """
+    try:
+        values = tomllib.loads(file.read_text("utf-8"))
+        return AuthoritySettings(**values, base=file.absolute().parent)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError) as error:
+        raise Refused(ErrorCode.SETTINGS_INVALID, path=str(file), problem=str(error)) from error
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise Refused(ErrorCode.SETTINGS_INVALID, path=str(file), problem=problems) from error
