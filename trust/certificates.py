@@ -31,6 +31,7 @@ from trust.key_files import LARGEST_FILE, generate_key, read_key
 
 ORGANISATION = "Tarasul"
 _KID_DIGEST_LENGTH = 16
+_DOCUMENT_SIGNING = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")  # id-kp-documentSigning, RFC 9336
 
 
 def read_certificate(file: Path) -> x509.Certificate:
@@ -164,6 +165,10 @@ class IssuingAuthority:
         """Certify a key of ``agency`` for one ``purpose``.
 
         CN is the agency's code (the broker takes it as the user's name), OU the purpose.
+
+        The broker logs in whoever shows a certificate of ours, and does not look at OU. What keeps a seal key from
+        being a log-in as well is its extended key usage: client authentication for ``transport`` alone, document
+        signing (RFC 9336) for all others. A certificate without one could be used for anything.
         """
         subject = x509.Name(
             [
@@ -177,10 +182,8 @@ class IssuingAuthority:
             self._leaf(subject, public_key, not_before, not_after)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .add_extension(_usage_of(purpose), critical=True)
+            .add_extension(_extended_usage_of(purpose), critical=False)
         )
-        if purpose is KeyPurpose.TRANSPORT:
-            usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
-            builder = builder.add_extension(usage, critical=False)
         return builder.sign(self._key, hashes.SHA256())
 
     def issue_server_certificate(
@@ -280,6 +283,12 @@ def _usage_of(purpose: KeyPurpose) -> x509.KeyUsage:
         return _usage(key_agreement=True)
     # The seal stands for the agency's will (content commitment, once "non-repudiation"); a log-in does not.
     return _usage(digital_signature=True, content_commitment=purpose is KeyPurpose.SEAL)
+
+
+def _extended_usage_of(purpose: KeyPurpose) -> x509.ExtendedKeyUsage:
+    if purpose is KeyPurpose.TRANSPORT:
+        return x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+    return x509.ExtendedKeyUsage([_DOCUMENT_SIGNING])
 
 
 def _usage(
