@@ -10,6 +10,9 @@ other lane goes on as if nothing had happened. Each probe is a publish like any 
 
 What an outcome means for the row: *confirmed* marks it; *refused* and *lost* make it pending again. A row is thus
 published at least once, and the recipient, which knows every letter by its digest, makes that exactly once.
+
+A store that cannot be written for now (``Refused``) is waited for. Anything unforeseen, in the loop or in a
+delivery, is told by :attr:`Relay.failed`: a relay that died in silence would hold every letter back.
 """
 
 import asyncio
@@ -24,6 +27,7 @@ from sqlalchemy import Connection, Engine
 from broker import outbox
 from broker.clock import Clock
 from broker.kill_points import passage
+from broker.life import Life
 from broker.outbox import OutboxSource
 from broker.publishing import Outcome, Outgoing
 from broker.session import Session, SessionState
@@ -109,7 +113,7 @@ class Relay:
         self._sources = tuple(sources)
         self._clock = clock
         self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._life = Life("relay")
         self._deliveries: set[asyncio.Task[None]] = set()
         self._stopping = False
         self.lanes: dict[str, Lane] = {}
@@ -120,7 +124,12 @@ class Relay:
 
     def start(self) -> None:
         self._session.on_change.append(lambda _: self._wake.set())
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="relay")
+        self._life.begin(self._run())
+
+    @property
+    def failed(self) -> asyncio.Future[None]:
+        """Done, with the exception, once the relay can publish no longer; see :mod:`broker.life`."""
+        return self._life.failed
 
     def wake(self) -> None:
         """Something was committed to an outbox."""
@@ -130,10 +139,9 @@ class Relay:
         """Claim nothing more, wait for the answers to what is in flight."""
         self._stopping = True
         self._wake.set()
-        if self._task is not None:
-            await self._task
+        await self._life.over()
         if self._deliveries:
-            await asyncio.gather(*self._deliveries)
+            await asyncio.wait(self._deliveries)
 
     async def _run(self) -> None:
         while not self._stopping:
@@ -156,24 +164,35 @@ class Relay:
         claims = self._possible_claims()
         if not claims:
             return False
-        found = await asyncio.gather(*(self._writer.submit(self._claim, claim) for claim in claims))
+        found = await asyncio.gather(
+            *(self._writer.submit(self._claim, claim) for claim in claims), return_exceptions=True
+        )
         started = False
+        errors: list[BaseException] = []
         for claim, messages in zip(claims, found, strict=True):
-            if messages:
+            if isinstance(messages, BaseException):
+                # What the others claimed is ours already: left aside it would wait for its lease to run out.
+                errors.append(messages)
+            elif messages:
                 started = True
                 lane = self.lanes[claim.lane]
                 lane.in_flight += len(messages)
                 task = asyncio.get_running_loop().create_task(self._deliver(claim, lane, messages))
                 self._deliveries.add(task)
                 task.add_done_callback(self._delivered)
+        if errors:
+            raise errors[0]
         return started
 
     def _delivered(self, task: asyncio.Task[None]) -> None:
         self._deliveries.discard(task)
         self._wake.set()
         if not task.cancelled() and (error := task.exception()) is not None:
-            # The rows stay claimed; their lease returns them.
-            _log.error("delivery_failed", exc_info=error)
+            if isinstance(error, Refused):
+                # What became of the rows could not be written. They stay claimed; their lease returns them.
+                _log.error("delivery_not_marked", code=error.code)
+            else:
+                self._life.fail(error)
 
     def _possible_claims(self) -> list[_Claim]:
         now, claims = self._clock.monotonic(), []

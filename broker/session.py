@@ -17,6 +17,9 @@ States (:class:`SessionState`):
 * ``blocked``: the broker refuses publishers for now (memory or disk alarm); mail still comes in;
 * ``draining``: finishing the batch in hand, taking nothing new;
 * ``down``: stopped.
+
+Whatever ends a life of the session, an exception nobody foresaw included, the next one is built, with the
+certificates as they are on the disk then. Should the supervisor itself fail, :attr:`Session.failed` says why.
 """
 
 import asyncio
@@ -33,6 +36,7 @@ import structlog
 from aio_pika.abc import AbstractConnection
 
 from broker.connection import BrokerAddress, connect
+from broker.life import Life
 from broker.publishing import Outcome, Outgoing, Publisher
 from schemas.errors import Refused
 
@@ -114,7 +118,7 @@ class Session:
         self._changed = asyncio.Event()
         self._fault: asyncio.Future[str] | None = None
         self._stopping = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._life = Life("session")
         self.state = SessionState.DOWN
         self.since = time.monotonic()
         self.last_error: str | None = None
@@ -124,13 +128,17 @@ class Session:
     # -- for the owner ---------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._supervise(), name="session")
+        self._life.begin(self._supervise())
+
+    @property
+    def failed(self) -> asyncio.Future[None]:
+        """Done, with the exception, once the session is built no more; see :mod:`broker.life`."""
+        return self._life.failed
 
     async def stop(self) -> None:
         """Finish the batches in hand, return the rest to the broker, close."""
         self._stopping.set()
-        if self._task is not None:
-            await self._task
+        await self._life.over()
         self._become(SessionState.DOWN)
 
     async def wait_for(self, *states: SessionState) -> SessionState:
@@ -172,17 +180,18 @@ class Session:
 
     async def _supervise(self) -> None:
         failures = 0
-        tls = self._address.tls()
         while not self._stopping.is_set():
             self._become(SessionState.CONNECTING)
             nodes = self._address.nodes
             node = nodes[failures % len(nodes)] if failures else random.choice(nodes)  # noqa: S311 - spreads load
             began = time.monotonic()
             try:
-                await self._live(node, tls)
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever ends a session, it is rebuilt
+                # Read anew for each life: a renewed certificate counts, and a missing one is waited for.
+                await self._live(node, self._address.tls())
+            except (Exception, asyncio.CancelledError) as error:
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    raise
+                # The library ends its waiters by a cancellation of its own when a connection dies.
                 self.last_error = f"{type(error).__name__}: {error}"
                 _log.warning("session_lost", node=node, error=self.last_error)
             if self._stopping.is_set():

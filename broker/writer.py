@@ -10,6 +10,9 @@ loop; the commit is the only step that really waits.
 
 Invariant: the future of :meth:`Writer.submit` resolves only after the transaction that contains the write has
 been committed to the disk. Whoever awaits it may speak of it.
+
+Should the writer itself fail (not one of the operations: their failures are answered), everything that waits is
+refused with ``store_unavailable``, as is everything submitted later, and :attr:`Writer.failed` says why.
 """
 
 import asyncio
@@ -22,6 +25,7 @@ import structlog
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
+from broker.life import Life
 from schemas.errors import ErrorCode, Refused
 
 Item = TypeVar("Item")
@@ -57,15 +61,21 @@ class Writer:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._waiting: list[_Submission] = []
+        self._in_hand: list[_Submission] = []
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
-        self._task: asyncio.Task[None] | None = None
+        self._life = Life("writer")
         self._closing = False
         self.commits = 0
         self.writes = 0
 
     def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="writer")
+        self._life.begin(self._run())
+
+    @property
+    def failed(self) -> asyncio.Future[None]:
+        """Done, with the exception, once the writer has ended of itself; see :mod:`broker.life`."""
+        return self._life.failed
 
     async def submit(self, operation: Operation[Item, Result], item: Item) -> Result:
         """Run ``operation`` for ``item`` in a transaction shared with others, and wait for its commit.
@@ -85,21 +95,30 @@ class Writer:
         """Commit what has been submitted, then stop."""
         self._closing = True
         self._arrived.set()
-        if self._task is not None:
-            await self._task
+        await self._life.over()
         self._thread.shutdown(wait=True)
 
     async def _run(self) -> None:
-        with self._engine.connect() as connection:
-            while True:
-                await self._arrived.wait()
-                group, self._waiting = self._waiting[:LARGEST_GROUP], self._waiting[LARGEST_GROUP:]
-                if not self._waiting and not self._closing:
-                    self._arrived.clear()
-                if group:
-                    await self._write(connection, group)
-                elif self._closing:
-                    return
+        try:
+            with self._engine.connect() as connection:
+                await self._write_until_closed(connection)
+        finally:
+            # Nobody may wait for a writer that is gone. After an ordinary close there is nothing left here.
+            self._closing = True
+            for submission in self._in_hand + self._waiting:
+                if not submission.future.done():
+                    submission.future.set_exception(Refused(ErrorCode.STORE_UNAVAILABLE))
+
+    async def _write_until_closed(self, connection: Connection) -> None:
+        while True:
+            await self._arrived.wait()
+            self._in_hand, self._waiting = self._waiting[:LARGEST_GROUP], self._waiting[LARGEST_GROUP:]
+            if not self._waiting and not self._closing:
+                self._arrived.clear()
+            if self._in_hand:
+                await self._write(connection, self._in_hand)
+            elif self._closing:
+                return
 
     async def _write(self, connection: Connection, group: list[_Submission]) -> None:
         try:
