@@ -5,16 +5,13 @@ outbox what the relay would publish, :meth:`Bed.carry` makes of it what the brok
 double, delay, reorder and forge.
 """
 
-import asyncio
 import base64
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives import serialization
 from sqlalchemy import Connection, Table, select
 
 from agency_adapter.acceptance import Accepted
@@ -32,19 +29,11 @@ from broker.publishing import Outgoing
 from broker.session import Delivery
 from schemas.directory import KeyPurpose
 from schemas.envelope import Lane, parse_request
+from schemas.identifiers import AUTHORITY
+from tests.support.authority import MadeAuthority
 from trust import ijson
-from trust.certificates import IssuingAuthority, RootAuthority, key_id, write_certificates
-from trust.directory import Directory, sign_directory
-from trust.keys import FileKey, generate_key
 from trust.token import OpenedToken, Signer, TokenType, open_token
 
-AUTHORITY = "TRSL"
-NAMES = {
-    "MPW": ("وزارة الأشغال العامة", "Ministry of Public Works"),
-    "MOF": ("وزارة المالية", "Ministry of Finance"),
-    "SAB": ("ديوان المحاسبة", "State Audit Bureau"),
-    AUTHORITY: ("الجهة المشغّلة", "Central authority"),
-}
 SUBJECT = "بشأن صيانة الطرق"
 BODY = "نفيدكم علماً بأن أعمال الصيانة تبدأ يوم الأحد."
 
@@ -59,141 +48,38 @@ def instant(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-@dataclass
-class Member:
-    """One agency's record in the directory, as a test may change it before it is published."""
-
-    code: str
-    status: str = "active"
-    accepted_types: list[str] = field(default_factory=list)
-    may_send: list[str] = field(default_factory=list)
-    keys: list[dict[str, Any]] = field(default_factory=list)
-
-    def record(self) -> dict[str, Any]:
-        ar, en = NAMES.get(self.code, (self.code, self.code))
-        return {
-            "code": self.code,
-            "name_ar": ar,
-            "name_en": en,
-            "kind": "ministry",
-            "status": self.status,
-            "keys": self.keys,
-            "accepted_types": self.accepted_types,
-            "may_send": self.may_send,
-        }
-
-    def seal(self) -> dict[str, Any]:
-        """The directory's entry of the agency's (first) seal key."""
-        return next(key for key in self.keys if key["purpose"] == "seal")
-
-
 class Bed:
-    """See the module's docstring. ``clock`` is everybody's."""
+    """See the module's docstring. ``clock`` is everybody's; ``authority`` makes keys and changes the directory."""
 
     def __init__(self, folder: Path, codes: Sequence[str] = ("MPW", "MOF", "SAB")) -> None:
         self.folder = folder
         self.clock = Clock(0)
-        self.now = self.clock.now()
-        # Long before now and long after it: a test shifts the clock, not the certificates.
-        self.validity = {
-            "not_before": self.now - timedelta(days=30),
-            "not_after": self.now + timedelta(days=365),
-        }
-        self.root = RootAuthority.create(
-            folder / "root",
-            not_before=self.now - timedelta(days=60),
-            not_after=self.now + timedelta(days=3650),
-        )
-        self.issuing = IssuingAuthority.create(
-            folder / "issuing",
-            self.root,
-            "Tarasul Issuing CA",
-            not_before=self.now - timedelta(days=60),
-            not_after=self.now + timedelta(days=1800),
-        )
-        self.members = {code: Member(code) for code in (*codes, AUTHORITY)}
-        for code in codes:
-            for purpose in (KeyPurpose.TRANSPORT, KeyPurpose.SEAL):
-                self.enter_key(code, purpose)
-        for purpose in (KeyPurpose.DIRECTORY, KeyPurpose.RECEIPTS):
-            self.enter_key(AUTHORITY, purpose)
-        self.version = 0
-        self.valid_until = self.now + timedelta(days=30)
+        self.authority = MadeAuthority(folder, self.clock.now(), codes)
+        self.authority.version = 0
+        self.codes = (*codes, AUTHORITY)
         self.parties: list[Party] = []
-
-    # -- keys ------------------------------------------------------------------------------------------------
-
-    def keys_folder(self, code: str) -> Path:
-        return self.folder / "agencies" / code / "keys"
-
-    def make_key(self, code: str, purpose: KeyPurpose, name: str | None = None, **validity: datetime) -> FileKey:
-        """A key with its certificate, in the folder of ``code``; not in the directory."""
-        folder = self.keys_folder(code)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        key_file = folder / f"{name or purpose.value}.key"
-        public_key = generate_key(key_file)
-        certificate = self.issuing.issue_certificate(purpose, code, public_key, **(self.validity | validity))
-        write_certificates(key_file.with_suffix(".pem"), [certificate])
-        return FileKey(key_file, key_file.with_suffix(".pem"))
-
-    def enter_key(self, code: str, purpose: KeyPurpose, name: str | None = None, **validity: datetime) -> FileKey:
-        """The same, and into the directory."""
-        key = self.make_key(code, purpose, name, **validity)
-        self.members[code].keys.append(
-            {
-                "kid": key_id(key.certificate),
-                "purpose": purpose.value,
-                "alg": "ES256",
-                "not_before": instant(key.certificate.not_valid_before_utc),
-                "not_after": instant(key.certificate.not_valid_after_utc),
-                "certificate": _base64(key.certificate),
-            }
-        )
-        return key
-
-    def key(self, code: str, name: str = "seal") -> FileKey:
-        folder = self.keys_folder(code)
-        return FileKey(folder / f"{name}.key", folder / f"{name}.pem")
 
     # -- directory -------------------------------------------------------------------------------------------
 
-    async def signed_directory(self) -> bytes:
-        """The next version of the directory, as the members stand now."""
-        self.version += 1
-        payload = {
-            "version": self.version,
-            "issued_at": instant(self.clock.now()),
-            "valid_until": instant(self.valid_until),
-            "issuers": [_base64(self.issuing.certificate)],
-            "agencies": [member.record() for member in self.members.values()],
-        }
-        key = self.key(AUTHORITY, "directory")
-        return await sign_directory(payload, key, self.issuing.certificate, int(self.clock.unix()))
-
     async def publish_directory(self) -> None:
-        """Sign the directory and give it to every adapter, as the authority's gateway will."""
-        raw = await self.signed_directory()
-        for code in self.members:
+        """Sign the next directory and give it to every adapter, as the authority's gateway will."""
+        self.authority.version += 1
+        self.authority.now = self.clock.now().replace(microsecond=0)
+        raw = await self.authority.sign()
+        for code in self.codes:
             file = self.folder / "agencies" / code / "directory.jws"
-            file.parent.mkdir(parents=True, exist_ok=True)
             draft = file.with_suffix(".new")
             draft.write_bytes(raw)
             draft.replace(file)
         for party in self.parties:
             party.adapter.directory.refresh()
 
-    async def directory(self) -> Directory:
-        raw = (self.folder / "agencies" / AUTHORITY / "directory.jws").read_bytes()
-        return Directory.open(raw, [self.root.certificate], self.clock.now())
-
     # -- adapters --------------------------------------------------------------------------------------------
 
     def settings(self, code: str, broker: BrokerSettings | None = None) -> Settings:
         folder = self.folder / "agencies" / code
         folder.mkdir(parents=True, exist_ok=True)
-        root = folder / "root.pem"
-        if not root.exists():
-            root.write_bytes(self.root.certificate.public_bytes(serialization.Encoding.PEM))
+        (folder / "root.pem").write_bytes(self.authority.root_file.read_bytes())
         return Settings(agency=code, broker=broker or BrokerSettings(nodes=("127.0.0.1:1",)), base=folder)
 
     def open(self, code: str) -> "Party":
@@ -212,9 +98,9 @@ class Bed:
     async def sign(
         self, code: str, claims: dict[str, Any] | bytes, typ: TokenType = TokenType.LETTER, **options: Any
     ) -> bytes:
-        """A token signed with a key of ``code``. Options: ``key`` (its name or the key), ``now`` (of ``iat``)."""
-        key = options.get("key", "receipts" if code == AUTHORITY else "seal")
-        source = self.key(code, key) if isinstance(key, str) else key
+        """A token signed with a key of ``code``. Options: ``key`` (another one), ``now`` (of ``iat``)."""
+        purpose = KeyPurpose.RECEIPTS if code == AUTHORITY else KeyPurpose.SEAL
+        source = options.get("key") or self.authority.file_key(code, purpose)
         payload = claims if isinstance(claims, bytes) else ijson.dump(claims)
         now = options.get("now", int(self.clock.unix()))
         [token] = await Signer(source).sign(typ, [payload], now)
@@ -350,12 +236,3 @@ def encoded(raw: bytes) -> bytes:
 
 def decoded(part: bytes) -> bytes:
     return base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
-
-
-def _base64(certificate: Any) -> str:
-    return base64.b64encode(certificate.public_bytes(serialization.Encoding.DER)).decode("ascii")
-
-
-async def settle() -> None:
-    """Let what is ready on the loop run."""
-    await asyncio.sleep(0)

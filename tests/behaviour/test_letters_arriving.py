@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from agency_adapter.receipts import SHORTEST_REPEAT_MS
+from agency_adapter.store import tables
 from schemas.errors import ErrorCode, Refused
 from schemas.reasons import NonDeliveryReason
 from schemas.receipts import ReceiptEvent, parse_receipt
@@ -180,7 +181,7 @@ async def test_a_late_letter_is_answered_with_late(bed: Bed, mpw: Party, mof: Pa
     await mof.receive(letter)
     assert mof.inbox() == []
     await mpw.receive(*await mof.receipts_out())
-    [row] = mpw.rows(__import__("agency_adapter.store.tables", fromlist=["x"]).transmissions)
+    [row] = mpw.rows(tables.transmissions)
     assert (row.digest, row.state, row.reason) == (accepted.digest, "not_delivered", "late")
 
 
@@ -210,7 +211,6 @@ async def test_with_an_expired_directory_mail_stays_at_the_broker(bed: Bed, mpw:
     assert set(mpw.states().values()) == {"sent"}
     assert mof.quarantine() == mpw.quarantine() == []
     # A newer directory, and everything goes on.
-    bed.valid_until = bed.clock.now() + timedelta(days=30)
     await bed.publish_directory()
     await mpw.receive(receipt)
     assert set(mpw.states().values()) == {"delivered"}
@@ -227,7 +227,7 @@ async def test_a_directory_in_its_grace_still_serves(bed: Bed, mpw: Party, mof: 
 async def test_letters_sent_before_a_suspension_are_delivered(bed: Bed, mpw: Party, mof: Party) -> None:
     await mpw.send("MOF")
     letters = await letters_for("MOF", mpw)
-    bed.members["MPW"].status = "suspended"
+    bed.authority.change_agency("MPW", status="suspended")
     await bed.publish_directory()
     await mof.receive(*letters)
     assert len(mof.inbox()) == 1

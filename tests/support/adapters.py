@@ -28,14 +28,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from provisional import bootstrapped_node
-
 from broker.management import Credentials, Management, path
 from broker.names import VHOST
 from broker.node import PrivateNode
 from broker.topology import TRIAL_SIZES, build_topology
 from broker.topology_apply import apply
 from deploy.demo.books import Books, read_books
+from gateway.bootstrap import BrokerPlace, bootstrap, node_tls
 
 POLL_SECONDS = 0.02
 PATIENCE_SECONDS = 60.0
@@ -250,7 +249,9 @@ class Bed:
         return self._node
 
     def __enter__(self) -> Self:
-        self._node = bootstrapped_node(self.folder, self.codes)
+        place = BrokerPlace(sizes="trial")
+        bootstrap(self.folder, self.codes, datetime.now(UTC), broker=place, api_ports=range(1, len(self.codes) + 1))
+        self._node = PrivateNode(directory=self.folder / "broker-node", tls=node_tls(self.folder))
         try:
             self._node.start()
             self.apply_topology()

@@ -33,8 +33,7 @@ from schemas.identifiers import uuid7
 from schemas.types import compose_letter
 from tests.support.authority import MadeAuthority
 from trust import ijson
-from trust.keys import KeySource
-from trust.token import Signer, TokenType
+from trust.token import TokenType
 
 T = TypeVar("T")
 
@@ -161,9 +160,8 @@ class RunningAdapter(Server):
             thread_id=letter_id,
         )
         composed |= claims or {}
-        key: KeySource = self._authority.key(sender, "seal")
         payload = ijson.dump(composed)
-        [token] = self.run(Signer(key).sign(TokenType.LETTER, [payload], int(clock.unix())))
+        [token] = self.run(self._authority.signer(sender).sign(TokenType.LETTER, [payload], int(clock.unix())))
         self._deliver(sender, token.text)
         return str(composed["id"])
 
@@ -204,8 +202,15 @@ async def _limit_pages(connection: Any, items: Any) -> list[None]:
 def running_adapter(folder: Path) -> Iterator[RunningAdapter]:
     """Make an authority and an agency in ``folder``, and run the agency's adapter."""
     with _Loop() as loop, _listener() as listener:
-        authority = MadeAuthority.make(folder, [AGENCY, "MPW", "SAB"], datetime.now(UTC))
-        config = authority.settings_file(AGENCY, api_port=listener.getsockname()[1])
+        authority = MadeAuthority(folder, datetime.now(UTC), [AGENCY, "MPW", "SAB"])
+        home = authority.keys_folder(AGENCY).parent
+        (home / "root.pem").write_bytes(authority.root_file.read_bytes())
+        authority.write_directory(home / "directory.jws")
+        config = home / "adapter.toml"
+        config.write_text(
+            f'agency = "{AGENCY}"\n[api]\nport = {listener.getsockname()[1]}\n[broker]\nnodes = ["127.0.0.1:1"]\n',
+            "utf-8",
+        )
         adapter = Adapter(read_settings(config), Clock())
         token = secrets.token_urlsafe(32)
         (config.parent / "token").write_text(token, "ascii")
