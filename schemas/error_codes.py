@@ -89,6 +89,7 @@ class ErrorCode(StrEnum):
     PAYLOAD_TOO_DEEP = "payload_too_deep"
     PAYLOAD_TOO_LARGE = "payload_too_large"
     SIGNATURE_INVALID = "signature_invalid"
+    SIGNER_NOT_LAWFUL = "signer_not_lawful"
     SURROGATE_LONE = "surrogate_lone"
     TEXT_NOT_NFC = "text_not_nfc"
     TOKEN_MALFORMED = "token_malformed"  # noqa: S105 - a code, not a password
@@ -121,6 +122,7 @@ class ErrorCode(StrEnum):
 
     # api: the local API and its client
     ANSWER_UNREADABLE = "answer_unreadable"
+    API_ADDRESS_UNUSABLE = "api_address_unusable"
     API_TOKEN_UNUSABLE = "api_token_unusable"  # noqa: S105 - a code, not a password
     FILE_UNREADABLE = "file_unreadable"
     IDEMPOTENCY_KEY_INVALID = "idempotency_key_invalid"

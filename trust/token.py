@@ -11,7 +11,7 @@ too.
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -156,6 +156,26 @@ def open_token(raw: bytes, expected: TokenType) -> OpenedToken:
         digest=hashlib.sha256(signing_input).hexdigest(),
         payload=base64url.decode(parts[1]),
     )
+
+
+def stated_type(raw: bytes, among: Collection[TokenType]) -> TokenType:
+    """Which of ``among`` a token says it is, for a reader that takes several kinds; :func:`open_token` comes next.
+
+    Raises:
+        VerificationError: ``token_too_large``, ``token_malformed``, ``base64url_invalid``,
+            ``header_member_duplicate`` or ``token_type_wrong``.
+    """
+    limit = max(LIMITS[typ].token for typ in among)
+    if len(raw) > limit:
+        raise VerificationError(ErrorCode.TOKEN_TOO_LARGE, size=len(raw), limit=limit)
+    first, dot, _ = raw.partition(b".")
+    if not dot:
+        raise VerificationError(ErrorCode.TOKEN_MALFORMED)
+    found = _read_header(base64url.decode(first), max(LIMITS[typ].header for typ in among)).get("typ")
+    for typ in among:
+        if found == typ.value:
+            return typ
+    raise VerificationError(ErrorCode.TOKEN_TYPE_WRONG, found=found, expected=", ".join(among))
 
 
 def check_signature(token: OpenedToken, key: DirectoryKey) -> None:

@@ -75,7 +75,8 @@ def _validity_problem(token: OpenedToken, key: DirectoryKey, now: datetime, grac
         return ErrorCode.KEY_REVOKED
     if now + CLOCK_TOLERANCE < key.not_before:
         return ErrorCode.KEY_NOT_YET_VALID
-    if key.not_after + grace < now:
+    # Subtracted, not added: a certificate "without an end" (31.12.9999) leaves no room for a grace after it.
+    if key.not_after < now - grace:
         return ErrorCode.KEY_EXPIRED
     if token.iat > (now + CLOCK_TOLERANCE).timestamp():
         return ErrorCode.ISSUED_IN_FUTURE

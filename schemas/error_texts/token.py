@@ -225,6 +225,13 @@ TEXTS: Mapping[E, T] = {
         _NEVER_TRUST_AR,
         _NEVER_TRUST_EN,
     ),
+    E.SIGNER_NOT_LAWFUL: T(
+        422,
+        "لا يحق توقيع هذه الوثيقة إلا للجهة {lawful}، وقد وقّعتها الجهة {agency}.",
+        "Only {lawful} may sign this document; {agency} signed it.",
+        _NEVER_TRUST_AR,
+        _NEVER_TRUST_EN,
+    ),
     E.SURROGATE_LONE: T(
         400,
         "في النص رمز ناقص (نصف زوج بديل).",
