@@ -15,7 +15,7 @@ Invariants: only a confirm moves a row to *confirmed*; only its owner's terminal
 takes a row out of the circle for good (*closed*).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -91,7 +91,35 @@ class OutboxSource(Protocol):
 
 def waiting_lanes(connection: Connection, table: Table, now: int) -> list[str]:
     """Lanes with at least one row due, by hopping over the index: cost grows with lanes, not with rows."""
-    lanes: list[str] = []
+    return [
+        lane
+        for lane in _lanes(connection, table)
+        if connection.execute(
+            select(table.c.seq)
+            .where(table.c.relay_state == text("0"), table.c.lane == lane, table.c.due_at <= now)
+            .limit(1)
+        ).scalar()
+        is not None
+    ]
+
+
+def next_due(connection: Connection, table: Table, now: int) -> int | None:
+    """When the next row that is not yet due becomes due, in Unix milliseconds; hops like :func:`waiting_lanes`."""
+    dues: list[int] = []
+    for lane in _lanes(connection, table):
+        due = connection.execute(
+            select(table.c.due_at)
+            .where(table.c.relay_state == text("0"), table.c.lane == lane, table.c.due_at > now)
+            .order_by(table.c.due_at)
+            .limit(1)
+        ).scalar()
+        if due is not None:
+            dues.append(due)
+    return min(dues, default=None)
+
+
+def _lanes(connection: Connection, table: Table) -> Iterator[str]:
+    """Every lane with a waiting row, due or not."""
     statement: Select[Any] = (
         select(table.c.lane)
         .where(table.c.relay_state == text("0"), table.c.lane > bindparam("after"))
@@ -101,22 +129,7 @@ def waiting_lanes(connection: Connection, table: Table, now: int) -> list[str]:
     after = ""
     while (lane := connection.execute(statement, {"after": after}).scalar()) is not None:
         after = lane
-        due = connection.execute(
-            select(table.c.seq)
-            .where(table.c.relay_state == text("0"), table.c.lane == lane, table.c.due_at <= now)
-            .limit(1)
-        ).scalar()
-        if due is not None:
-            lanes.append(lane)
-    return lanes
-
-
-def next_due(connection: Connection, table: Table, now: int) -> int | None:
-    """When the next row that is not yet due becomes due, in Unix milliseconds."""
-    due: int | None = connection.execute(
-        select(func.min(table.c.due_at)).where(table.c.relay_state == text("0"), table.c.due_at > now)
-    ).scalar()
-    return due
+        yield lane
 
 
 def claim(connection: Connection, table: Table, lane: str, *, most: int, now: int, lease_until: int) -> list[int]:
@@ -146,10 +159,20 @@ def confirm(connection: Connection, table: Table, keys: Sequence[int], *, now: i
     )
 
 
-def release(connection: Connection, table: Table, keys: Sequence[int], *, due_at: int) -> None:
-    """Back to waiting: the publish was refused or lost."""
+def release(connection: Connection, table: Table, keys: Sequence[int], *, due_at: int | None = None) -> None:
+    """Back to waiting: the publish was refused or lost. Without ``due_at`` at their old place in the lane."""
+    values = {"relay_state": PENDING} | ({} if due_at is None else {"due_at": due_at})
     connection.execute(
-        _by_key(table).where(table.c.relay_state == CLAIMED).values(relay_state=PENDING, due_at=due_at),
+        _by_key(table).where(table.c.relay_state == CLAIMED).values(values), [{"key": key} for key in keys]
+    )
+
+
+def unclaim(connection: Connection, table: Table, keys: Sequence[int]) -> None:
+    """Back to waiting as if they had not been claimed: they were not tried."""
+    connection.execute(
+        _by_key(table)
+        .where(table.c.relay_state == CLAIMED)
+        .values(relay_state=PENDING, lease_until=0, attempts=table.c.attempts - 1),
         [{"key": key} for key in keys],
     )
 

@@ -8,16 +8,27 @@ broker fail if their meaning changes.
 """
 
 import asyncio
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 import aiormq
+import pamqp.frame
+import structlog
 from aiormq.abc import ChannelFrame
 from pamqp.body import ContentBody
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
+
+from broker.configuration import LARGEST_MESSAGE
+from broker.frames import LARGEST_PROPERTIES
+
+LARGEST_STATEMENT = LARGEST_PROPERTIES - 1024
+"""Characters (ASCII). A larger one would arrive, and be unreadable there."""
+
+_log = structlog.get_logger("publisher")
 
 
 class Outcome(Enum):
@@ -27,11 +38,15 @@ class Outcome(Enum):
     ``REFUSED``: the broker answered that it does not have it (a full mailbox). Publish it again later.
     ``LOST``: the connection ended before an answer. The broker may have it or not: publish it again; the
     recipient knows it by its digest.
+    ``UNSENDABLE``: it was not sent, since no broker would take it: larger than the limit, or not expressible in AMQP.
+    Sent all the same it would end the connection, and with it every other message, each time. A fault of ours, never
+    a matter of waiting.
     """
 
     CONFIRMED = "confirmed"
     REFUSED = "refused"
     LOST = "lost"
+    UNSENDABLE = "unsendable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +109,9 @@ class _Batch:
         for index in range(len(self.outcomes)):
             self.settle(index, Outcome.LOST)
 
+    def answers(self) -> list[Outcome]:
+        return [outcome or Outcome.LOST for outcome in self.outcomes]
+
 
 class Publisher:
     """Publishes batches on one channel in confirm mode, always to one exchange.
@@ -135,29 +153,25 @@ class Publisher:
         channel = self._channel
         try:
             async with asyncio.timeout(self._confirm_timeout):
+                # Marshalled before a delivery tag is taken: a tag whose message never left would give every later
+                # message the confirm of its neighbour.
+                payloads = [self._marshalled(message) for message in messages]
                 drained: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                frames: list[Any] = []
-                # No await between taking delivery tags and queueing their frames: the broker counts in the
-                # order of arrival, so must we.
                 await self._room_in_write_queue()
-                for index, message in enumerate(messages):
-                    channel.delivery_tag += 1
-                    channel.confirmations[channel.delivery_tag] = _Slot(batch, index)
-                    frames.append(Basic.Publish(exchange=self._exchange, routing_key=message.routing_key))
-                    frames.append(
-                        ContentHeader(
-                            body_size=len(message.body),
-                            properties=Basic.Properties(
-                                content_type=message.content_type,
-                                delivery_mode=2,
-                                headers={"statement": message.statement} if message.statement else None,
-                            ),
-                        )
-                    )
-                    body, size = message.body, channel.max_content_size
-                    frames.extend(ContentBody(body[at : at + size]) for at in range(0, len(body), size))
-                channel.write_queue.put_nowait(ChannelFrame.marshall(channel.number, frames, drain_future=drained))
-                await asyncio.wait((drained, self._closing), return_when=asyncio.FIRST_COMPLETED)
+                if self._closed:
+                    batch.lose()
+                    return batch.answers()
+                # No await from here to the write queue: the broker counts in the order of arrival, so must we.
+                for index, payload in enumerate(payloads):
+                    if payload is None:
+                        batch.settle(index, Outcome.UNSENDABLE)
+                    else:
+                        channel.delivery_tag += 1
+                        channel.confirmations[channel.delivery_tag] = _Slot(batch, index)
+                if batch.open:
+                    payload = b"".join(filter(None, payloads))
+                    channel.write_queue.put_nowait(ChannelFrame(payload, should_close=False, drain_future=drained))
+                    await asyncio.wait((drained, self._closing), return_when=asyncio.FIRST_COMPLETED)
                 if written is not None:
                     written()
                 await batch.settled.wait()
@@ -165,7 +179,33 @@ class Publisher:
             batch.lose()
         finally:
             self._open.discard(batch)
-        return [outcome or Outcome.LOST for outcome in batch.outcomes]
+        return batch.answers()
+
+    def _marshalled(self, message: Outgoing) -> bytes | None:
+        """The frames of one message; None when no broker would take them."""
+        if len(message.body) > LARGEST_MESSAGE or len(message.statement or "") > LARGEST_STATEMENT:
+            return self._unsendable(message, "too large")
+        size: int = self._channel.max_content_size
+        frames: list[Any] = [
+            Basic.Publish(exchange=self._exchange, routing_key=message.routing_key),
+            ContentHeader(
+                body_size=len(message.body),
+                properties=Basic.Properties(
+                    content_type=message.content_type,
+                    delivery_mode=2,
+                    headers={"statement": message.statement} if message.statement else None,
+                ),
+            ),
+            *(ContentBody(message.body[at : at + size]) for at in range(0, len(message.body), size)),
+        ]
+        try:
+            return b"".join(pamqp.frame.marshal(frame, self._channel.number) for frame in frames)
+        except (ValueError, TypeError, struct.error) as error:
+            return self._unsendable(message, repr(error))
+
+    @staticmethod
+    def _unsendable(message: Outgoing, problem: str) -> None:
+        _log.error("message_unsendable", routing_key=message.routing_key[:100], rows=message.keys, problem=problem)
 
     async def _room_in_write_queue(self) -> None:
         queue = self._channel.write_queue

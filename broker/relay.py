@@ -8,8 +8,10 @@ Each lane has a *breaker*. When the broker refuses a publish the recipient's mai
 was refused waits again, and from then on one message at a time is tried, with back-off, until one is confirmed. Every
 other lane goes on as if nothing had happened. Each probe is a publish like any other and stands in the journal.
 
-What an outcome means for the row: *confirmed* marks it; *refused* and *lost* make it pending again. A row is thus
-published at least once, and the recipient, which knows every letter by its digest, makes that exactly once.
+What an outcome means for the row: *confirmed* marks it; *refused* and *lost* make it pending again, at its old place.
+A row is thus published at least once, and the recipient, which knows every letter by its digest, makes that exactly
+once. An *unsendable* message is a fault of ours: its rows wait an hour, so that they hold up nobody, and the log says
+so each time.
 
 A store that cannot be written for now (``Refused``) is waited for. Anything unforeseen, in the loop or in a
 delivery, is told by :attr:`Relay.failed`: a relay that died in silence would hold every letter back.
@@ -18,6 +20,7 @@ delivery, is told by :attr:`Relay.failed`: a relay that died in silence would ho
 import asyncio
 import contextlib
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -46,6 +49,7 @@ LEASE_SECONDS = 120.0
 LONGEST_PROBE_WAIT_SECONDS = 60.0
 SHORTEST_PROBE_WAIT_SECONDS = 1.0
 IDLE_POLL_SECONDS = 5.0
+UNSENDABLE_WAIT_SECONDS = 3600.0
 
 _log = structlog.get_logger("relay")
 
@@ -72,18 +76,27 @@ class Lane:
             return 1 if self.in_flight == 0 and now >= self.next_probe else 0
         return max(0, min(CHUNK, WINDOW - self.in_flight))
 
-    def refused(self, now: float, wall: float, jitter: float) -> None:
-        """The mailbox is full: open the breaker, or wait longer before the next probe."""
+    @property
+    def probing(self) -> bool:
+        """Whether what is published now is a probe."""
+        return self.full_since is not None
+
+    def refused(self, now: float, wall: float, jitter: float, *, probe: bool) -> None:
+        """The mailbox is full: open the breaker, or after a ``probe`` wait longer before the next one."""
         if self.full_since is None:
             self.full_since = wall
+        elif not probe:
+            # Published before the breaker opened: no news.
+            return
         wait = min(LONGEST_PROBE_WAIT_SECONDS, SHORTEST_PROBE_WAIT_SECONDS * 2 ** min(self.refusals, 10))
         self.refusals += 1
         self.next_probe = now + wait * (0.5 + jitter / 2)
 
-    def confirmed(self) -> None:
-        """The mailbox takes letters again."""
-        self.full_since = None
-        self.refusals = 0
+    def confirmed(self, *, probe: bool) -> None:
+        """After a ``probe``: the mailbox takes letters again. Otherwise it took one before it was full: no news."""
+        if probe:
+            self.full_since = None
+            self.refusals = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +129,7 @@ class Relay:
         self._life = Life("relay")
         self._deliveries: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._looked_at = 0.0
         self.lanes: dict[str, Lane] = {}
         self.published = 0
         self.confirmed = 0
@@ -196,22 +210,28 @@ class Relay:
 
     def _possible_claims(self) -> list[_Claim]:
         now, claims = self._clock.monotonic(), []
+        self._looked_at = now
         free = MOST_IN_FLIGHT - sum(lane.in_flight for lane in self.lanes.values())
+        taken: Counter[str] = Counter()
         with self._readings.connect() as connection:
             for source in self._sources:
                 for name in outbox.waiting_lanes(connection, source.table, self._clock.unix_ms()):
                     lane = self.lanes.setdefault(name, Lane())
-                    room = min(lane.room(now), free)
+                    # Two outboxes may share a lane; they share its window and its one probe too.
+                    room = min(lane.room(now) - taken[name], free)
                     if room > 0:
                         free -= room
-                        most = room if lane.full_since is None else 1
+                        taken[name] += room
+                        most = 1 if lane.probing else room
                         claims.append(_Claim(source, name, most * (source.most_per_message if most > 1 else 1)))
         return claims
 
     def _patience(self) -> float:
         """Seconds until something may be due without anybody waking us."""
         now = self._clock.monotonic()
-        waits = [max(0.05, lane.next_probe - now) for lane in self.lanes.values() if lane.full_since is not None]
+        # A probe that was due at the last look and did not start has nothing to send: it is not waited for.
+        probes = [lane.next_probe for lane in self.lanes.values() if lane.probing]
+        waits = [max(0.05, probe - now) for probe in probes if probe > self._looked_at]
         with self._readings.connect() as connection:
             unix = self._clock.unix_ms()
             dues = [outbox.next_due(connection, source.table, unix) for source in self._sources]
@@ -231,7 +251,7 @@ class Relay:
             for message in messages:
                 size += len(message.body)
                 if kept and size > MOST_BYTES_PER_CHUNK:
-                    outbox.release(connection, table, message.keys, due_at=now)
+                    outbox.unclaim(connection, table, message.keys)
                 else:
                     kept.append(message)
             found.append(kept)
@@ -242,6 +262,7 @@ class Relay:
         if source.claimed_point is not None:
             passage(source.claimed_point)
         self.published += len(messages)
+        probe = lane.probing
         try:
             outcomes = await self._session.publish(messages, lambda: self._written(source))
         finally:
@@ -255,11 +276,12 @@ class Relay:
         if keys[Outcome.REFUSED]:
             if lane.full_since is None:
                 _log.warning("mailbox_full", lane=claim.lane)
-            lane.refused(self._clock.monotonic(), self._clock.unix(), random.random())  # noqa: S311 - jitter
+            jitter = random.random()  # noqa: S311 - spreads probes
+            lane.refused(self._clock.monotonic(), self._clock.unix(), jitter, probe=probe)
         elif keys[Outcome.CONFIRMED]:
-            if lane.full_since is not None:
+            if probe:
                 _log.info("mailbox_open", lane=claim.lane)
-            lane.confirmed()
+            lane.confirmed(probe=probe)
         await self._settle(source, keys)
 
     @staticmethod
@@ -272,9 +294,9 @@ class Relay:
             if source.confirmed_point is not None:
                 passage(source.confirmed_point)
             await self._writer.submit(self._mark_confirmed, (source, keys[Outcome.CONFIRMED]))
-        unresolved = keys[Outcome.REFUSED] + keys[Outcome.LOST]
-        if unresolved:
-            await self._writer.submit(self._mark_released, (source, unresolved))
+        for outcome in (Outcome.REFUSED, Outcome.LOST, Outcome.UNSENDABLE):
+            if keys[outcome]:
+                await self._writer.submit(self._mark_released, (source, outcome, keys[outcome]))
 
     async def _mark_confirmed(
         self, connection: Connection, items: Sequence[tuple[OutboxSource, list[int]]]
@@ -285,9 +307,10 @@ class Relay:
         return [None] * len(items)
 
     async def _mark_released(
-        self, connection: Connection, items: Sequence[tuple[OutboxSource, list[int]]]
+        self, connection: Connection, items: Sequence[tuple[OutboxSource, Outcome, list[int]]]
     ) -> list[None]:
-        now = self._clock.unix_ms()
-        for source, keys in items:
-            outbox.release(connection, source.table, keys, due_at=now)
+        much_later = self._clock.unix_ms() + int(UNSENDABLE_WAIT_SECONDS * 1000)
+        for source, outcome, keys in items:
+            due_at = much_later if outcome is Outcome.UNSENDABLE else None
+            outbox.release(connection, source.table, keys, due_at=due_at)
         return [None] * len(items)

@@ -25,27 +25,23 @@ certificates as they are on the disk then. Should the supervisor itself fail, :a
 import asyncio
 import contextlib
 import random
+import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any
 
 import aiormq
 import structlog
 from aio_pika.abc import AbstractConnection
 
 from broker.connection import BrokerAddress, connect
+from broker.consuming import AfterAck, Delivery, Handler, Worker
 from broker.life import Life
 from broker.publishing import Outcome, Outgoing, Publisher
-from schemas.errors import Refused
 
-PREFETCH = 500
-"""Messages that the broker may have under way to one worker."""
+__all__ = ["AfterAck", "Delivery", "Handler", "Session", "SessionState"]
 
-BATCH = 128
-"""Messages given to a handler at once: some ten milliseconds of verifying, so that the loop stays responsive."""
-
+OPEN_TIMEOUT_SECONDS = 30.0
 CONFIRM_TIMEOUT_SECONDS = 30.0
 SHORTEST_WAIT_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 15.0
@@ -65,38 +61,38 @@ class SessionState(StrEnum):
     DOWN = "down"
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One message as the broker delivered it. Nothing in it is trusted.
-
-    Attributes:
-        queue: from which it was consumed.
-        exchange: to which it was published, as the broker reports it.
-        routing_key: as delivered.
-        body: the bytes.
-        headers: AMQP headers, the publisher's and the broker's.
-        content_type: as the publisher set it.
-        expiration: the publisher's per-message time to live, if any.
-        redelivered: delivered before, and not acknowledged then.
-    """
-
-    queue: str
-    exchange: str
-    routing_key: str
-    body: bytes
-    headers: Mapping[str, Any]
-    content_type: str | None
-    expiration: str | None
-    redelivered: bool
-
-
-AfterAck = Callable[[], None]
-Handler = Callable[[Sequence[Delivery]], Awaitable[AfterAck | None]]
-"""Takes a batch; returns after its commit, with what is to be done once the batch has been acknowledged."""
-
-
-class _Lost(Exception):  # noqa: N818 - not an error: a reason to rebuild
+class SessionLost(Exception):  # noqa: N818 - not an error: a reason to rebuild
     """Something of the session is gone."""
+
+
+class _Build:
+    """One life of a session: what was built for it, and the first thing of it that was lost."""
+
+    def __init__(self) -> None:
+        self.fault: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.connections: list[AbstractConnection] = []
+        self.workers: list[Worker] = []
+
+    def lose(self, reason: str) -> None:
+        if not self.fault.done():
+            self.fault.set_result(reason)
+
+    def watch(self, connection: AbstractConnection, what: str) -> None:
+        self.connections.append(connection)
+        # `connection.is_closed` stays False after the broker closed it; the callback is right.
+        connection.close_callbacks.add(lambda _connection, error: self.lose(f"{what} closed: {error}"))
+
+    async def channel(self, connection: AbstractConnection, what: str, *, confirms: bool) -> aiormq.abc.AbstractChannel:
+        channel = connection.channel(publisher_confirms=confirms)
+        await channel.initialize(timeout=CLOSE_TIMEOUT_SECONDS)
+        underlying = await channel.get_underlay_channel()
+        underlying.closing.add_done_callback(lambda _: self.lose(f"{what} closed"))
+        return underlying
+
+    async def end(self) -> None:
+        for worker in self.workers:
+            await worker.abandon()
+        await asyncio.gather(*(_close(connection) for connection in self.connections))
 
 
 class Session:
@@ -116,9 +112,10 @@ class Session:
         self._name = name
         self._publisher: Publisher | None = None
         self._changed = asyncio.Event()
-        self._fault: asyncio.Future[str] | None = None
+        self._build: _Build | None = None
         self._stopping = asyncio.Event()
         self._life = Life("session")
+        self._ready_at: float | None = None
         self.state = SessionState.DOWN
         self.since = time.monotonic()
         self.last_error: str | None = None
@@ -175,8 +172,8 @@ class Session:
             listener(state)
 
     def _break(self, reason: str) -> None:
-        if self._fault is not None and not self._fault.done():
-            self._fault.set_result(reason)
+        if self._build is not None:
+            self._build.lose(reason)
 
     async def _supervise(self) -> None:
         failures = 0
@@ -184,20 +181,22 @@ class Session:
             self._become(SessionState.CONNECTING)
             nodes = self._address.nodes
             node = nodes[failures % len(nodes)] if failures else random.choice(nodes)  # noqa: S311 - spreads load
-            began = time.monotonic()
+            self._ready_at = None
             try:
                 # Read anew for each life: a renewed certificate counts, and a missing one is waited for.
                 await self._live(node, self._address.tls())
             except (Exception, asyncio.CancelledError) as error:
-                if (task := asyncio.current_task()) is not None and task.cancelling():
+                if _cancelled():
                     raise
-                # The library ends its waiters by a cancellation of its own when a connection dies.
-                self.last_error = f"{type(error).__name__}: {error}"
+                # Whatever ends a session, it is rebuilt. The library ends its waiters by a cancellation of its own
+                # when a connection dies.
+                self.last_error = str(error) if isinstance(error, SessionLost) else f"{type(error).__name__}: {error}"
                 _log.warning("session_lost", node=node, error=self.last_error)
             if self._stopping.is_set():
                 return
             # A session that lived is worth an immediate new try; one that fails at once is not.
-            failures = 0 if time.monotonic() - began > LONGEST_WAIT_SECONDS else failures + 1
+            lived = self._ready_at is not None and time.monotonic() - self._ready_at > LONGEST_WAIT_SECONDS
+            failures = 0 if lived else failures + 1
             longest = min(LONGEST_WAIT_SECONDS, SHORTEST_WAIT_SECONDS * 2 ** min(failures, 10))
             await self._pause(random.uniform(longest / 2, longest))  # noqa: S311 - jitter
 
@@ -206,64 +205,52 @@ class Session:
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
 
-    async def _live(self, node: str, tls: Any) -> None:
+    async def _live(self, node: str, tls: ssl.SSLContext) -> None:
         """One life of the session, from connecting to the first loss or the stop."""
-        self._fault = asyncio.get_running_loop().create_future()
-        connections: list[AbstractConnection] = []
-        workers: list[_Worker] = []
+        build = self._build = _Build()
+        stop = asyncio.create_task(self._stopping.wait())
+        opening = asyncio.create_task(self._open(build, node, tls))
+        tasks: list[asyncio.Task[object]] = [stop, opening]
         try:
-            async with asyncio.timeout(30):
-                publishing = await connect(self._address, node, f"{self._name} publish", tls)
-                connections.append(publishing)
-                self._watch(publishing, "publishing connection")
-                channel = await self._channel(publishing, "publishing channel", confirms=True)
-                publisher = Publisher(channel, self._exchange, CONFIRM_TIMEOUT_SECONDS)
-                consuming = await connect(self._address, node, f"{self._name} consume", tls)
-                connections.append(consuming)
-                self._watch(consuming, "consuming connection")
-                for queue, handler in self._handlers.items():
-                    workers.append(_Worker(queue, handler))
-                    channel = await self._channel(consuming, f"channel of {queue}", confirms=False)
-                    await workers[-1].open(channel, self._break)
+            await asyncio.wait((opening, stop), return_when=asyncio.FIRST_COMPLETED)
+            if not opening.done():
+                return
+            publishing, self._publisher = opening.result()
             self.connects += 1
-            self._publisher = publisher
+            self._ready_at = time.monotonic()
             self._become(SessionState.READY)
-            watcher = asyncio.create_task(self._watch_blocked(publishing))
-            stop = asyncio.create_task(self._stopping.wait())
-            try:
-                await asyncio.wait((self._fault, stop), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                watcher.cancel()
-                stop.cancel()
-                await asyncio.gather(watcher, stop, return_exceptions=True)
-            if self._fault.done():
-                raise _Lost(self._fault.result())
+            tasks.append(asyncio.create_task(self._watch_blocked(publishing)))
+            await asyncio.wait((build.fault, stop), return_when=asyncio.FIRST_COMPLETED)
+            if build.fault.done():
+                raise SessionLost(build.fault.result())
             self._become(SessionState.DRAINING)
             async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
-                await asyncio.gather(*(worker.drain() for worker in workers))
+                await asyncio.gather(*(worker.drain() for worker in build.workers))
         finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             if self._publisher is not None:
                 self._publisher.close()
                 self._publisher = None
             if self.state is not SessionState.DRAINING:
                 self._become(SessionState.CONNECTING)
-            for worker in workers:
-                await worker.abandon()
-            for connection in connections:
-                await _close(connection)
+            await build.end()
 
-    async def _channel(
-        self, connection: AbstractConnection, what: str, *, confirms: bool
-    ) -> aiormq.abc.AbstractChannel:
-        channel = connection.channel(publisher_confirms=confirms)
-        await channel.initialize(timeout=CLOSE_TIMEOUT_SECONDS)
-        underlying = await channel.get_underlay_channel()
-        underlying.closing.add_done_callback(lambda _: self._break(f"{what} closed"))
-        return underlying
-
-    def _watch(self, connection: AbstractConnection, what: str) -> None:
-        # `connection.is_closed` stays False after the broker closed it; the callback is right.
-        connection.close_callbacks.add(lambda _connection, error: self._break(f"{what} closed: {error}"))
+    async def _open(self, build: _Build, node: str, tls: ssl.SSLContext) -> tuple[AbstractConnection, Publisher]:
+        """Build everything; each part is noted in ``build`` as soon as it is there, so that nothing is left open."""
+        async with asyncio.timeout(OPEN_TIMEOUT_SECONDS):
+            publishing = await connect(self._address, node, f"{self._name} publish", tls)
+            build.watch(publishing, "publishing connection")
+            channel = await build.channel(publishing, "publishing channel", confirms=True)
+            publisher = Publisher(channel, self._exchange, CONFIRM_TIMEOUT_SECONDS)
+            consuming = await connect(self._address, node, f"{self._name} consume", tls)
+            build.watch(consuming, "consuming connection")
+            for queue, handler in self._handlers.items():
+                build.workers.append(Worker(queue, handler))
+                channel = await build.channel(consuming, f"channel of {queue}", confirms=False)
+                await build.workers[-1].open(channel, build.lose)
+        return publishing, publisher
 
     async def _watch_blocked(self, connection: AbstractConnection) -> None:
         """Follow the broker's alarms. The library has no callback for them, only ``ready()``."""
@@ -272,14 +259,14 @@ class Session:
             return
         while True:
             unblocked = asyncio.ensure_future(transport.ready())
-            done, _ = await asyncio.wait((unblocked,), timeout=BLOCKED_POLL_SECONDS / 10)
-            if not done:
-                self._become(SessionState.BLOCKED)
-                try:
+            try:
+                done, _ = await asyncio.wait((unblocked,), timeout=BLOCKED_POLL_SECONDS / 10)
+                if not done:
+                    self._become(SessionState.BLOCKED)
                     await unblocked
-                finally:
-                    unblocked.cancel()
-                self._become(SessionState.READY)
+                    self._become(SessionState.READY)
+            finally:
+                unblocked.cancel()
             await asyncio.sleep(BLOCKED_POLL_SECONDS)
 
 
@@ -287,98 +274,14 @@ async def _close(connection: AbstractConnection) -> None:
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
             await connection.close()
-    except Exception as error:  # noqa: BLE001 - the session is ending; what matters was committed before
+    except (Exception, asyncio.CancelledError) as error:
+        if _cancelled():
+            raise
+        # The session is ending; what matters was committed before.
         _log.debug("close_failed", error=repr(error))
 
 
-class _Worker:
-    """Consumes one queue over one channel."""
-
-    def __init__(self, queue: str, handler: Handler) -> None:
-        self._queue = queue
-        self._handler = handler
-        self._arrived: list[aiormq.abc.DeliveredMessage] = []
-        self._event = asyncio.Event()
-        self._draining = False
-        self._task: asyncio.Task[None] | None = None
-
-    async def open(self, channel: aiormq.abc.AbstractChannel, on_loss: Callable[[str], None]) -> None:
-        self._channel = channel
-        # A queue deleted under its consumer is announced by a cancel, nothing else.
-        callbacks: Any = channel
-        callbacks.on_consumer_cancel_callbacks.add(lambda _: on_loss(f"consumer of {self._queue} cancelled"))
-        await channel.basic_qos(prefetch_count=PREFETCH)
-        answer = await channel.basic_consume(self._queue, self._take)
-        self._tag = answer.consumer_tag or ""
-        self._task = asyncio.get_running_loop().create_task(self._work(), name=f"worker {self._queue}")
-        self._task.add_done_callback(lambda task: self._ended(task, on_loss))
-
-    def _ended(self, task: asyncio.Task[None], on_loss: Callable[[str], None]) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            _log.error("worker_failed", queue=self._queue, exc_info=task.exception())
-            on_loss(f"worker of {self._queue} failed")
-
-    async def _take(self, message: aiormq.abc.DeliveredMessage) -> None:
-        self._arrived.append(message)
-        self._event.set()
-
-    async def _work(self) -> None:
-        while True:
-            await self._event.wait()
-            batch, self._arrived = self._arrived[:BATCH], self._arrived[BATCH:]
-            if not self._arrived and not self._draining:
-                self._event.clear()
-            if not batch:
-                return
-            last = batch[-1].delivery_tag
-            if last is None:
-                raise _Lost("a delivery without a tag")
-            after = await self._handle([_delivery(self._queue, message) for message in batch])
-            await self._channel.basic_ack(last, multiple=True)
-            if after is not None:
-                after()
-            if self._draining:
-                return
-
-    async def _handle(self, batch: Sequence[Delivery]) -> AfterAck | None:
-        wait = SHORTEST_WAIT_SECONDS
-        while True:
-            try:
-                return await self._handler(batch)
-            except Refused as refusal:
-                # The store cannot take it now (full disk). It stays with the broker until it can.
-                _log.error("batch_waits", queue=self._queue, code=refusal.code, size=len(batch))
-                if self._draining:
-                    raise
-            await asyncio.sleep(wait)
-            wait = min(LONGEST_WAIT_SECONDS, wait * 2)
-
-    async def drain(self) -> None:
-        """Take nothing new, finish the batch in hand, give the rest back."""
-        await self._channel.basic_cancel(self._tag)
-        self._draining = True
-        self._event.set()
-        if self._task is not None:
-            await asyncio.wait((self._task,))
-        if self._arrived and (last := self._arrived[-1].delivery_tag) is not None:
-            await self._channel.basic_nack(last, multiple=True, requeue=True)
-
-    async def abandon(self) -> None:
-        """Stop at once; what was not acknowledged is delivered again."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-
-def _delivery(queue: str, message: aiormq.abc.DeliveredMessage) -> Delivery:
-    properties = message.header.properties
-    return Delivery(
-        queue=queue,
-        exchange=message.exchange or "",
-        routing_key=message.routing_key or "",
-        body=message.body,
-        headers=properties.headers or {},
-        content_type=properties.content_type,
-        expiration=properties.expiration,
-        redelivered=bool(message.redelivered),
-    )
+def _cancelled() -> bool:
+    """Whether somebody cancelled this task; the library's own cancellations of what waits for it are not that."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
