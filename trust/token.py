@@ -55,7 +55,8 @@ class Limits:
 LIMITS: Final[Mapping[TokenType, Limits]] = {
     TokenType.LETTER: Limits(payload=256 * 1024, token=350 * 1024),
     TokenType.RECEIPT: Limits(payload=16 * 1024, token=28 * 1024),
-    TokenType.DIRECTORY: Limits(payload=6 * 1024 * 1024, token=8 * 1024 * 1024, header=16 * 1024),
+    # In base64url the largest payload and the largest header must fit the token: a third more, and the signature.
+    TokenType.DIRECTORY: Limits(payload=(6 * 1024 - 64) * 1024, token=8 * 1024 * 1024, header=16 * 1024),
     # A statement travels in an AMQP header, which with all others must fit one frame.
     TokenType.DEAD_LETTER: Limits(payload=16 * 1024, token=28 * 1024),
     TokenType.REDELIVERY: Limits(payload=16 * 1024, token=28 * 1024),
