@@ -54,7 +54,7 @@ DEFAULT_CONFIG = Path("adapter.toml")
 def run(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
     """Run the adapter until it is told to stop."""
     with _answering(as_json=as_json):
-        from agency_adapter.service import run_adapter  # noqa: PLC0415 - the other commands need none of it
+        from agency_adapter.serving import run_adapter  # noqa: PLC0415 - the other commands need none of it
 
         raise typer.Exit(run_adapter(config))
 

@@ -7,18 +7,12 @@ relay, then the store. A kill at any instant is the same as a stop without the c
 
 import asyncio
 import contextlib
-import os
-import secrets
 import shutil
-import signal
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import structlog
 from sqlalchemy import Connection
 
-from agency_adapter import logs
 from agency_adapter.acceptance import Acceptance
 from agency_adapter.correspondence import Correspondence
 from agency_adapter.directory_cache import DirectoryCache
@@ -30,11 +24,12 @@ from agency_adapter.quarantine import DeadLetterOutbox, Quarantine
 from agency_adapter.readiness import Check, Readiness
 from agency_adapter.receipts import ReceiptDesk, ReceiptOutbox
 from agency_adapter.registry import Registry
-from agency_adapter.settings import Settings, read_settings
+from agency_adapter.settings import Settings
 from agency_adapter.store.opening import Store, open_agency_store, progress, set_value, value
 from agency_adapter.transmissions import TransmissionOutbox, repeat_due
 from broker import outbox
 from broker.clock import Clock
+from broker.life import Life
 from broker.names import from_exchange, inbox_queue, notices_queue, orders_queue
 from broker.relay import Relay
 from broker.session import Handler, Session, SessionState
@@ -116,7 +111,9 @@ class Adapter:
         self.metrics = Metrics(
             agency, self.store.readings, clock, self._live, lambda: self.session.state, self._certificate_days
         )
-        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
+        self._clockwork = Life("clockwork")
+        self._lag: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Recover what the last process left, then begin to work."""
@@ -131,17 +128,20 @@ class Adapter:
         )
         self.session.start()
         self.relay.start()
-        loop = asyncio.get_running_loop()
-        self._tasks = [
-            loop.create_task(self._sweep(), name="sweep"),
-            loop.create_task(self.metrics.watch_loop(), name="loop lag"),
-        ]
+        self._clockwork.begin(self._sweep())
+        self._lag = asyncio.get_running_loop().create_task(self.metrics.watch_loop(), name="loop lag")
+
+    @property
+    def failed(self) -> tuple[asyncio.Future[None], ...]:
+        """One future for each part without which no letter moves; see :mod:`broker.life`."""
+        return self.writer.failed, self.relay.failed, self.session.failed, self._clockwork.failed
 
     async def stop(self) -> None:
         """Drain and stop; see the module's docstring."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._stopping.set()
+        if self._lag is not None:
+            self._lag.cancel()
+        await self._clockwork.over()
         await self.session.stop()
         await self.relay.stop()
         await self.writer.close()
@@ -230,8 +230,10 @@ class Adapter:
 
     async def _sweep(self) -> None:
         """The clockwork: due repetitions, run-out leases, the mark, the directory file."""
-        while True:
-            await asyncio.sleep(SWEEP_SECONDS)
+        while not self._stopping.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SWEEP_SECONDS):
+                    await self._stopping.wait()
             try:
                 if await self.writer.submit(self._sweep_once, None):
                     self.relay.wake()
@@ -258,73 +260,3 @@ class Adapter:
         with self.store.readings.connect() as connection:
             self.store.mark.letters, self.store.mark.arrivals = progress(connection)
         self.store.mark.save(flush=False)
-
-
-def api_token(file: Path) -> str:
-    """The bearer token of the local API; made at the first start, mode 0600."""
-    if not file.exists():
-        with os.fdopen(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as fresh:
-            fresh.write(secrets.token_urlsafe(32) + "\n")
-    return file.read_text("ascii").strip()
-
-
-async def serve(settings: Settings, clock: Clock) -> None:
-    """Run one adapter with its local API until SIGINT or SIGTERM."""
-    import uvicorn  # noqa: PLC0415 - the HTTP stack is needed only here
-
-    from agency_adapter.api.app import create_app  # noqa: PLC0415
-    from agency_adapter.version import VERSION  # noqa: PLC0415
-
-    adapter = Adapter(settings, clock)
-    app = create_app(
-        adapter.correspondence,
-        token=api_token(settings.path(settings.api.token_file)),
-        readiness=adapter.readiness,
-        metrics=adapter.metrics.exposition,
-        largest_body=settings.api.largest_body,
-        version=VERSION,
-    )
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=settings.api.host,
-            port=settings.api.port,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=5,
-            server_header=False,
-        )
-    )
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    await adapter.start()
-    serving = loop.create_task(_serve_http(server), name="api")
-    stopping = loop.create_task(stop.wait())
-    await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    server.should_exit = True
-    try:
-        await serving
-    finally:
-        await adapter.stop()
-
-
-async def _serve_http(server: "object") -> None:
-    # uvicorn's own signal handling would stop the API and leave the adapter running.
-    with contextlib.suppress(asyncio.CancelledError):
-        await server._serve()  # type: ignore[attr-defined]  # noqa: SLF001 - serve() without signal handlers
-
-
-def run_adapter(config: Path) -> int:
-    """`tarasul agency run`: returns the exit code."""
-    import uvloop  # noqa: PLC0415 - not needed by the tests' own loops
-
-    settings = read_settings(config)
-    logs.configure(settings.agency)
-    # Commits wait in a thread for the disk; the default of 5 ms would keep them waiting for the interpreter too.
-    sys.setswitchinterval(0.001)
-    uvloop.run(serve(settings, Clock()))
-    return 0

@@ -82,11 +82,11 @@ def git(*arguments: str) -> str:
     ).stdout.strip()
 
 
-def idle_memory(bed: Bed, config: Path) -> float:
+def idle_memory(bed: Bed, code: str) -> float:
     """VmRSS of ``tarasul agency run`` after a minute of quiet."""
-    with bed.adapter(config) as process:
+    with bed.adapter(code) as pid:
         time.sleep(QUIET_SECONDS)
-        return resident_mb(process.pid)
+        return resident_mb(pid)
 
 
 def main() -> None:
@@ -117,7 +117,7 @@ def main() -> None:
         sender.ask(accept=waiting, to="MOF")
         loaded = resident_mb(sender.pid)
         sender.close()
-        idle = idle_memory(bed, bed.config("SAB"))
+        idle = idle_memory(bed, "SAB")
     paced.sort()
     ratios = [pair["b"]["per_second"] / pair["a"]["per_second"] for pair in found]
     result = {

@@ -86,7 +86,8 @@ class _Identity:
     epmd: int
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports on loopback that nobody listens on now, below those that the kernel gives to outgoing connections."""
     chooser = random.SystemRandom()
     found: list[int] = []
     while len(found) < count:
@@ -385,7 +386,7 @@ class PrivateNode:
         if fresh and remembered.exists():
             self._identity, fresh = _Identity(**json.loads(remembered.read_text("utf-8"))), False
         if self._identity is None:
-            amqps, management, *others = _free_ports(5)
+            amqps, management, *others = free_ports(5)
             self._identity = _Identity(
                 f"tarasul-{secrets.token_hex(4)}@localhost",
                 self._wanted_ports["amqps"] or amqps,

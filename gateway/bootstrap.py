@@ -53,6 +53,7 @@ class BrokerPlace:
         management: URL of its management interface.
         credentials: file with the account of the management interface.
         sizes: ``production`` or ``trial``, see :mod:`broker.topology`.
+        disk_bytes: size of the broker's disk; None when the commands are to find it out.
     """
 
     host: str = "localhost"
@@ -60,6 +61,7 @@ class BrokerPlace:
     management: str = "https://localhost:15671"
     credentials: Path = Path("broker/management.json")
     sizes: str = "production"
+    disk_bytes: int | None = None
 
 
 def bootstrap(
@@ -206,4 +208,4 @@ class _Founder:
             f'credentials = "{self._broker.credentials}"\n'
             f'sizes = "{self._broker.sizes}"\n'
             "replicas = 1\n"
-        )
+        ) + (f"disk_bytes = {self._broker.disk_bytes}\n" if self._broker.disk_bytes is not None else "")

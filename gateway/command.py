@@ -7,6 +7,7 @@ the directory, 2 wrong use, 3 not reachable. With ``--json`` the result is one J
 import json
 import shutil
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,6 +29,8 @@ from trust.certificates import read_certificate
 from trust.directory import Directory
 
 FIRST_API_PORT = 8101
+STATISTICS_SECONDS = 12.0
+STATISTICS_POLL_SECONDS = 0.5
 
 authority_app = typer.Typer(
     name="authority",
@@ -177,12 +180,25 @@ def _disk(settings: AuthoritySettings, management: Management) -> int:
     """
     if settings.broker.disk_bytes is not None:
         return settings.broker.disk_bytes
-    places = [Path(str(node["db_dir"])) for node in management.get("/api/nodes") or () if node.get("db_dir")]
     local = urlsplit(management.url).hostname in {"127.0.0.1", "::1", "localhost"}
-    if not local or not places or not places[0].exists():
+    place = _data_folder(management) if local else None
+    if place is None or not place.exists():
         problem = "broker.disk_bytes: needed, as the broker's data is on another machine"
         raise Refused(ErrorCode.SETTINGS_INVALID, path="authority.toml", problem=problem)
-    return min(shutil.disk_usage(place).total for place in places if place.exists())
+    return shutil.disk_usage(place).total
+
+
+def _data_folder(management: Management) -> Path | None:
+    """Where the broker keeps its data; it says so some seconds after its start, with its first statistics."""
+    clock = Clock()
+    deadline = clock.monotonic() + STATISTICS_SECONDS
+    while True:
+        for node in management.get("/api/nodes") or ():
+            if node.get("db_dir"):
+                return Path(str(node["db_dir"]))
+        if clock.monotonic() >= deadline:
+            return None
+        time.sleep(STATISTICS_POLL_SECONDS)
 
 
 def _listed(changes: Iterable[Change]) -> list[dict[str, object]]:

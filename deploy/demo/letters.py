@@ -27,20 +27,20 @@ ROADS = {
 
 def reply_to(outgoing_no: str, issued_on: str, thread_id: str) -> dict[str, Any]:
     """The ministry's answer to :data:`ROADS`."""
-    reference = {"agency": "MPW", "outgoing_no": outgoing_no, "date": issued_on, "relation": "REPLIES_TO"}
+    cited = {"agency": "MPW", "outgoing_no": outgoing_no, "date": issued_on}
     return {
         "type": "reply/1",
         "sender": {"unit": "شؤون الميزانية", "post": "مدير الإدارة"},
         "recipients": [{"agency": "MPW", "role": "to"}],
         "thread_id": thread_id,
-        "references": [reference],
+        "references": [cited | {"relation": "REPLIES_TO"}],
         "content": {
             "subject": "الموافقة على تعزيز مخصصات صيانة الطرق",
             "body": (
                 "تحية طيبة وبعد،\n\nبالإشارة إلى كتابكم المذكور أعلاه، نفيدكم بالموافقة على التعزيز المطلوب خصماً على "
                 "البند المختص.\n\nوتفضلوا بقبول فائق الاحترام،"
             ),
-            "fields": {"in_reply_to": reference, "outcome": "ACCEPTED", "final": True},
+            "fields": {"in_reply_to": cited, "outcome": "ACCEPTED", "final": True},
         },
     }
 

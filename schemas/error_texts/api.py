@@ -13,6 +13,13 @@ TEXTS: Mapping[E, T] = {
         "تحقق من العنوان والمنفذ في ملف الإعدادات.",
         "Check host and port in the settings file.",
     ),
+    E.API_ADDRESS_UNUSABLE: T(
+        500,
+        "لا يمكن فتح الواجهة المحلية على العنوان {address}: {problem}.",
+        "The local API cannot listen on {address}: {problem}.",
+        "أوقف ما يشغل هذا المنفذ، أو غيّر api.port في ملف الإعدادات.",
+        "Stop what uses that port, or change api.port in the settings.",
+    ),
     E.API_TOKEN_UNUSABLE: T(
         500,
         "رمز الدخول إلى الواجهة أقصر من {least} محرفاً أو فيه محارف غير مسموحة.",
