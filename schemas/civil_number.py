@@ -7,6 +7,7 @@ correspondence.
 import re
 from datetime import date
 
+_LENGTH = 12
 _WEIGHTS = (2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _SHAPE = re.compile(r"^[23][0-9]{11}$")
 
@@ -29,5 +30,7 @@ def is_valid(number: str) -> bool:
 
 
 def masked(number: str) -> str:
-    """For logs: the first digit and the last four."""
-    return f"{number[:1]}{'*' * max(0, len(number) - 5)}{number[-4:]}"
+    """For logs: the first digit and the last four; nothing of what is no twelve characters long."""
+    if len(number) != _LENGTH:
+        return "*" * len(number)
+    return f"{number[0]}{'*' * 7}{number[-4:]}"

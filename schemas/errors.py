@@ -75,7 +75,8 @@ class Refused(Exception):  # noqa: N818 - reads as what happened: the letter was
         return fill(entry.next_ar if language == "ar" else entry.next_en, self.params)
 
     def __str__(self) -> str:
-        place = f" at {self.pointer}" if self.pointer else ""
+        # A member's name comes from outside as much as its value does.
+        place = fill(" at {pointer}", {"pointer": self.pointer}) if self.pointer else ""
         return f"{self.code}: {self.text('en')}{place}"
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -4,13 +4,16 @@ Written ``YYYY-MM-DD`` AH on the wire; :func:`printed` gives them as on paper. O
 Hijri date, and the Gregorian one stands alone.
 """
 
+import re
 from datetime import date, timedelta
 from functools import lru_cache
 
-from hijridate import Gregorian
+from hijridate import Gregorian, Hijri
 
 FIRST_DAY = date(1924, 8, 1)
 LAST_DAY = date(2077, 11, 16)
+_LONGEST_MONTH = 30
+_WRITTEN = re.compile("([0-9]{4})-([0-9]{2})-([0-9]{2})")
 
 MONTHS = (
     "محرم",
@@ -37,8 +40,21 @@ def hijri_of(day: date) -> str | None:
 
 
 def agrees(hijri_date: str, day: date) -> bool:
-    """Whether a sender's Hijri date may stand for ``day``: one day either way, as the moon is sighted."""
-    return any(hijri_of(day + timedelta(days=shift)) == hijri_date for shift in (0, -1, 1))
+    """Whether a sender's Hijri date may stand for ``day``: one day either way, as the moon is sighted.
+
+    A month that has 29 days in the calendar has 30 where the new moon was seen a day later.
+    """
+    written = _WRITTEN.fullmatch(hijri_date)
+    if written is None:
+        return False
+    year, month, day_of_month = (int(part) for part in written.groups())
+    if not (1 <= month <= len(MONTHS) and 1 <= day_of_month <= _LONGEST_MONTH):
+        return False
+    try:
+        first = Hijri(year, month, 1).to_gregorian()
+    except OverflowError:
+        return False
+    return abs(date(first.year, first.month, first.day) + timedelta(days=day_of_month - 1) - day) <= timedelta(days=1)
 
 
 def printed(hijri_date: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from schemas.errors import ErrorCode, Refused, RefusedValue
+from schemas.errors import ErrorCode, Refused
 from schemas.hijri import agrees, hijri_of
 from schemas.letter import Letter
 from schemas.letter_request import LetterRequest
@@ -48,11 +48,9 @@ def check_request(request: LetterRequest, sender: str, now: datetime | None = No
     if fields or kind.fields.model_fields:
         try:
             kind.fields.model_validate(fields, extra="forbid")
-            require_fit_fields(fields)
         except ValidationError as error:
             raise refusal_of(error, FIELDS) from error
-        except RefusedValue as error:
-            raise Refused(error.code, pointer=FIELDS, **error.params) from error
+        require_fit_fields(fields, FIELDS)
     for item in kind.checklist:
         if not item.satisfied(request):
             raise Refused(
@@ -90,13 +88,12 @@ def _check_sender(kind: LetterType, sender: str) -> None:
 
 
 def _check_dates(request: LetterRequest, kind: LetterType, now: datetime) -> None:
-    issued_at = now
-    if request.issued_at is not None:
-        issued_at = request.issued_at
-        if issued_at > now + LONGEST_LEAD:
-            raise Refused(ErrorCode.ISSUED_IN_FUTURE, pointer="/issued_at")
+    if request.issued_at is not None and request.issued_at > now + LONGEST_LEAD:
+        raise Refused(ErrorCode.ISSUED_IN_FUTURE, pointer="/issued_at")
+    # Judged as they will be written: a deadline within the second of issue would be none.
+    issued_at = (request.issued_at or now).replace(microsecond=0)
     if request.expires_at is not None:
-        check_deadline(request.expires_at, issued_at)
+        check_deadline(request.expires_at.replace(microsecond=0), issued_at)
     expires_at = request.expires_at or issued_at + timedelta(days=kind.default_deadline_days)
     if expires_at <= now:
         pointer = "/issued_at" if request.expires_at is None else "/expires_at"
@@ -106,11 +103,17 @@ def _check_dates(request: LetterRequest, kind: LetterType, now: datetime) -> Non
             expires_at=expires_at.isoformat(),
             days=MOST_DAYS,
         )
-    if request.reply is not None and request.reply.due_at is not None and request.reply.due_at <= issued_at:
-        problem = "/reply/due_at: should lie after the time of issue"
-        raise Refused(ErrorCode.SCHEMA_INVALID, pointer="/reply/due_at", problem=problem)
+    if request.reply is not None and request.reply.due_at is not None:
+        _check_due_at(request.reply.due_at.replace(microsecond=0), issued_at, required=request.reply.required)
     if request.hijri_date is not None:
         _check_hijri(request.hijri_date, issued_at.astimezone(KUWAIT).date())
+
+
+def _check_due_at(due_at: datetime, issued_at: datetime, *, required: bool) -> None:
+    if required and due_at > issued_at:
+        return
+    problem = "should lie after the time of issue" if required else "stands only where a reply is required"
+    raise Refused(ErrorCode.SCHEMA_INVALID, pointer="/reply/due_at", problem=f"/reply/due_at: {problem}")
 
 
 def _check_hijri(hijri_date: str, day: date) -> None:

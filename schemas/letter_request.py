@@ -32,6 +32,7 @@ from schemas.marks import (
 )
 from schemas.text import PlainLine, RunningText, Subject
 from schemas.validation import refusal_of
+from schemas.working_time import KUWAIT
 
 _RFC3339 = re.compile(RFC3339_PATTERN)
 
@@ -43,6 +44,15 @@ def _instant(value: object) -> object:
     raise PydanticCustomError("datetime_type", "should be an RFC 3339 date and time with its offset")
 
 
+def _expressible(value: datetime) -> datetime:
+    """The letter writes every instant in Kuwait's time; at the ends of the calendar there is none."""
+    try:
+        value.astimezone(KUWAIT)
+    except OverflowError as error:
+        raise PydanticCustomError("datetime_parsing", "lies outside the calendar in Kuwait's time") from error
+    return value
+
+
 def _day(value: str) -> str:
     try:
         date.fromisoformat(value)
@@ -51,7 +61,7 @@ def _day(value: str) -> str:
     return value
 
 
-Instant = Annotated[AwareDatetime, BeforeValidator(_instant)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_instant), AfterValidator(_expressible)]
 Day = Annotated[IsoDate, AfterValidator(_day)]
 
 

@@ -19,7 +19,7 @@ from schemas.asyncapi import asyncapi_document
 from schemas.directory import DirectoryPayload
 from schemas.letter import Letter
 from schemas.letter_request import LetterRequest
-from schemas.receipts import Receipt, ReceiptEvent
+from schemas.receipts import Receipt, ReceiptEvent, required_detail
 from schemas.statements import DeadLetterStatement
 from schemas.type_registry import all_types
 
@@ -60,24 +60,23 @@ def write(folder: Path = FOLDER) -> Iterator[Path]:
 
 
 def _schema(name: str, model: type[BaseModel]) -> dict[str, Any]:
-    return {"$schema": DIALECT, "$id": f"urn:x-tarasul:schema:{name}", **_models([model])}
+    schema, _ = _models([model])
+    return {"$schema": DIALECT, "$id": f"urn:x-tarasul:schema:{name}", **schema}
 
 
-def _models(models: Sequence[type[BaseModel]]) -> dict[str, Any]:
-    """Schema of the first model, with all of them among its definitions."""
+def _models(models: Sequence[type[BaseModel]]) -> tuple[dict[str, Any], list[str]]:
+    """Schema of the first model, with all of them among its definitions, and the references to the others."""
     references, schema = models_json_schema([(model, "validation") for model in models])
     definitions: dict[str, Any] = schema["$defs"]
-    first = definitions.pop(references[models[0], "validation"]["$ref"].removeprefix("#/$defs/"))
-    return {**first, **({"$defs": definitions} if definitions else {})}
+    own, *others = (references[model, "validation"]["$ref"] for model in models)
+    first = definitions.pop(own.removeprefix("#/$defs/"))
+    return {**first, **({"$defs": definitions} if definitions else {})}, others
 
 
 def _letter() -> dict[str, Any]:
     kinds = list(all_types().values())
-    schema = {
-        "$schema": DIALECT,
-        "$id": "urn:x-tarasul:schema:letter",
-        **_models([Letter, *(kind.fields for kind in kinds)]),
-    }
+    letter, fields = _models([Letter, *(kind.fields for kind in kinds)])
+    schema = {"$schema": DIALECT, "$id": "urn:x-tarasul:schema:letter", **letter}
     schema["oneOf"] = [
         {"required": ["content"], "properties": {"content": {"type": "object"}}},
         {"required": ["encrypted"], "properties": {"encrypted": {"type": "object"}}},
@@ -88,21 +87,24 @@ def _letter() -> dict[str, Any]:
                 "properties": {"type": {"const": kind.name}, "content": {"type": "object"}},
                 "required": ["type", "content"],
             },
-            "then": {
-                "properties": {"content": {"properties": {"fields": {"$ref": f"#/$defs/{kind.fields.__name__}"}}}}
-            },
+            "then": {"properties": {"content": {"properties": {"fields": {"$ref": reference}}}}},
         }
-        for kind in kinds
+        for kind, reference in zip(kinds, fields, strict=True)
     ]
     return schema
 
 
 def _receipt() -> dict[str, Any]:
     schema = _schema("receipt", Receipt)
+    details = {"$ref": "#/$defs/EventDetails"}
     schema["properties"]["events"] |= {
-        "minProperties": 1,
-        "maxProperties": 1,
-        "propertyNames": {"enum": [event.uri for event in ReceiptEvent]},
+        "properties": {
+            event.uri: details
+            if needed is None
+            else {"allOf": [details], "required": [needed], "properties": {needed: {"type": "string"}}}
+            for event, needed in ((event, required_detail(event)) for event in ReceiptEvent)
+        },
+        "additionalProperties": False,
     }
     return schema
 

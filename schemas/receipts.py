@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from schemas.errors import ErrorCode, Language, Refused
 from schemas.marks import AgencyCode, Digest, Identifier
-from schemas.validation import refusal_of
+from schemas.text import WireLine
+from schemas.validation import json_pointer, refusal_of
 
 SUBJECT_FORMAT = "urn:x-tarasul:transmission"
 _ETSI = "http://uri.etsi.org/19522/Event/"
@@ -81,6 +82,18 @@ AUTHORITY_EVENTS = frozenset(
 """What the central authority may say."""
 
 
+REASONED_EVENTS = frozenset(
+    {
+        ReceiptEvent.REJECTED,
+        ReceiptEvent.HELD,
+        ReceiptEvent.NOT_DELIVERED,
+        ReceiptEvent.HAND_OVER_FAILED,
+        ReceiptEvent.RETURNED,
+    }
+)
+"""Bad news, which is never without a coded reason."""
+
+
 class _Wire(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -94,6 +107,13 @@ class ReceiptSubject(_Wire):
     digest: Digest
 
 
+class EventDetails(_Wire):
+    """What an event says beside its name. A code that this release does not know is kept as it is."""
+
+    reason: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")] | None = None
+    incoming_no: WireLine | None = None
+
+
 class Receipt(_Wire):
     """The claims of a receipt. ``iat`` and ``toe`` are whole seconds since 1970."""
 
@@ -104,27 +124,23 @@ class Receipt(_Wire):
     toe: Annotated[StrictInt, Field(ge=0)]
     txn: Annotated[str, Field(max_length=64)] | None = None
     sub_id: ReceiptSubject
-    events: dict[str, dict[str, Any]]
+    events: Annotated[dict[str, EventDetails], Field(min_length=1, max_length=1)]
 
     @property
     def event(self) -> ReceiptEvent:
         return _EVENTS[next(iter(self.events))]
 
     @property
-    def details(self) -> Mapping[str, Any]:
+    def details(self) -> EventDetails:
         return next(iter(self.events.values()))
 
     @property
     def reason(self) -> str | None:
-        return self._text("reason")
+        return self.details.reason
 
     @property
     def incoming_no(self) -> str | None:
-        return self._text("incoming_no")
-
-    def _text(self, name: str) -> str | None:
-        found = self.details.get(name)
-        return found if isinstance(found, str) else None
+        return self.details.incoming_no
 
 
 def build_receipt(
@@ -163,13 +179,25 @@ def parse_receipt(claims: dict[str, Any]) -> Receipt:
     """Read the claims of a receipt.
 
     Raises:
-        Refused: ``schema_invalid``; also for no event, several events, or one that this release does not
-        know.
+        Refused: ``schema_invalid``; also for no event, several events, one that this release does not know,
+            bad news without a reason, or a registration without its number.
     """
     try:
         receipt = Receipt.model_validate(claims)
     except ValidationError as error:
         raise refusal_of(error) from error
-    if len(receipt.events) != 1 or next(iter(receipt.events)) not in _EVENTS:
-        raise Refused(ErrorCode.SCHEMA_INVALID, pointer="/events", problem="/events: exactly one known event")
+    uri = next(iter(receipt.events))
+    if uri not in _EVENTS:
+        raise Refused(ErrorCode.SCHEMA_INVALID, pointer="/events", problem="/events: no event that is known")
+    needed = required_detail(receipt.event)
+    if needed is not None and getattr(receipt.details, needed) is None:
+        place = "/events" + json_pointer([uri, needed])
+        raise Refused(ErrorCode.SCHEMA_INVALID, pointer=place, problem=f"{place}: is required")
     return receipt
+
+
+def required_detail(event: ReceiptEvent) -> str | None:
+    """Name of the detail without which ``event`` says nothing; None for an event that needs none."""
+    if event is ReceiptEvent.REGISTERED:
+        return "incoming_no"
+    return "reason" if event in REASONED_EVENTS else None

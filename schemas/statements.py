@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 from schemas.marks import AgencyCode, Digest
 from schemas.validation import refusal_of
 
+_LONGEST_NAME = 255
+"""AMQP's short string."""
+
 
 class DeadLetterStatement(BaseModel):
     """The claims. Times are whole seconds since 1970."""
@@ -19,8 +22,8 @@ class DeadLetterStatement(BaseModel):
     reason: Annotated[str, Field(max_length=64)]
     stage: Annotated[str, Field(max_length=32)]
     attempts: Annotated[StrictInt, Field(ge=1)]
-    exchange: Annotated[str, Field(max_length=255)]
-    routing_key: Annotated[str, Field(max_length=255)]
+    exchange: Annotated[str, Field(max_length=_LONGEST_NAME)]
+    routing_key: Annotated[str, Field(max_length=_LONGEST_NAME)]
     received_at: Annotated[StrictInt, Field(ge=0)]
     given_up_at: Annotated[StrictInt, Field(ge=0)]
 
@@ -35,10 +38,14 @@ def build_dead_letter(
     attempts: int,
     exchange: str,
     routing_key: str,
-    received_at: Annotated[StrictInt, Field(ge=0)],
+    received_at: int,
     given_up_at: int,
 ) -> dict[str, Any]:
-    """The claims of a dead-letter statement, ready to be signed."""
+    """The claims of a dead-letter statement, ready to be signed.
+
+    Exchange and routing key are a stranger's choice: what no strict reader of the statement would take (text
+    that is not NFC, controls) is written as escapes, and no more than 255 characters.
+    """
     return {
         "iss": agency,
         "recipient": recipient,
@@ -46,11 +53,15 @@ def build_dead_letter(
         "reason": reason,
         "stage": stage,
         "attempts": attempts,
-        "exchange": exchange,
-        "routing_key": routing_key,
+        "exchange": _plain(exchange),
+        "routing_key": _plain(routing_key),
         "received_at": received_at,
         "given_up_at": given_up_at,
     }
+
+
+def _plain(text: str) -> str:
+    return "".join(char if " " <= char <= "~" else ascii(char)[1:-1] for char in text)[:_LONGEST_NAME]
 
 
 def parse_dead_letter(claims: dict[str, Any]) -> DeadLetterStatement:

@@ -6,21 +6,25 @@ Source: the reference rules of correspondence, *Text, numbers, identifiers*.
 
 import re
 import unicodedata
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
-from schemas.errors import ErrorCode, RefusedValue
+from schemas.errors import ErrorCode, Refused, RefusedValue
+from schemas.validation import json_pointer
 
 LONGEST_LINE = 200
 LONGEST_TEXT = 130_000
 """Characters of a body; with two bytes an Arabic letter it fills the largest payload."""
 
 # The same classes serve Python, the validator's Rust and, in the published schemas, ECMA-262. Besides the
-# bidi controls: zero-width characters, line and paragraph separators, soft hyphen, controls, interlinear marks.
+# bidi controls: zero-width characters, fillers and variation selectors, line and paragraph separators, soft
+# hyphen, controls, interlinear marks.
 _HIDDEN = (
-    r"\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e"
-    r"\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    r"\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    r"\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
 )
 _OVERRIDING = (
     r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u180e"
@@ -37,7 +41,8 @@ full of them; embeddings, overrides and isolates are not."""
 SUBJECT_PATTERN = f"^[^\\t\\n\\r\\u2028\\u2029{_OVERRIDING}]+$"
 """As running text, on one line."""
 
-_HIDDEN_CHARACTER = re.compile(f"[{_HIDDEN}]")
+# Tags and further selectors lie beyond U+FFFF, where the dialects of the published pattern write differently.
+_HIDDEN_CHARACTER = re.compile(rf"[{_HIDDEN}\U000e0000-\U000e0fff]")
 _OVERRIDING_CHARACTER = re.compile(f"[{_OVERRIDING}]")
 _UNFIT_FOR_SUBJECT = re.compile(f"[\\t\\n\\r\\u2028\\u2029{_OVERRIDING}]")
 
@@ -61,6 +66,20 @@ def require_subject(text: str) -> str:
     return _require(text, _UNFIT_FOR_SUBJECT)
 
 
+def require_visible(text: str) -> str:
+    """``text`` as it is, if there is something to read in it."""
+    if not any(char.isprintable() and not char.isspace() for char in text):
+        raise PydanticCustomError("blank", "should have something to read in it")
+    return text
+
+
+def require_trimmed(text: str) -> str:
+    """``text`` as it is, if it neither begins nor ends with space: "15 " would be another number than "15"."""
+    if text != text.strip():
+        raise PydanticCustomError("blank_ends", "should neither begin nor end with space")
+    return text
+
+
 def _require(text: str, forbidden: re.Pattern[str]) -> str:
     found = forbidden.search(text)
     if found is not None:
@@ -79,27 +98,39 @@ def not_nfc_from(text: str) -> int:
     return next((at for at, (had, has) in enumerate(pairs) if had != has), min(len(text), len(normal)))
 
 
-def require_fit_fields(value: Any) -> None:
+def require_fit_fields(value: Any, pointer: str) -> None:
     """Refuse unfit text anywhere in the type-specific fields; their own models judge codes more strictly.
 
+    Args:
+        value: the fields, or a part of them.
+        pointer: JSON pointer to ``value``.
+
     Raises:
-        RefusedValue: as :func:`require_running`.
+        Refused: as :func:`require_running`, with the JSON pointer of the text.
     """
     if isinstance(value, str):
-        require_running(value)
+        _require_fit(value, require_running, pointer)
     elif isinstance(value, dict):
         for name, inner in value.items():
-            require_line(name)
-            require_fit_fields(inner)
+            _require_fit(name, require_line, pointer)
+            require_fit_fields(inner, pointer + json_pointer([name]))
     elif isinstance(value, (list, tuple)):
-        for inner in value:
-            require_fit_fields(inner)
+        for index, inner in enumerate(value):
+            require_fit_fields(inner, f"{pointer}/{index}")
+
+
+def _require_fit(text: str, rule: Callable[[str], str], pointer: str) -> None:
+    try:
+        rule(text)
+    except RefusedValue as error:
+        raise Refused(error.code, pointer=pointer, **error.params) from error
 
 
 PlainLine = Annotated[
     str,
     Field(min_length=1, max_length=LONGEST_LINE, json_schema_extra={"pattern": LINE_PATTERN}),
     AfterValidator(require_line),
+    AfterValidator(require_trimmed),
 ]
 """A code, number, post or file name, as the API takes it."""
 
@@ -107,6 +138,7 @@ Subject = Annotated[
     str,
     Field(min_length=5, max_length=250, json_schema_extra={"pattern": SUBJECT_PATTERN}),
     AfterValidator(require_subject),
+    AfterValidator(require_visible),
 ]
 """One subject, one line."""
 
@@ -114,6 +146,7 @@ RunningText = Annotated[
     str,
     Field(min_length=1, max_length=LONGEST_TEXT, json_schema_extra={"pattern": RUNNING_PATTERN}),
     AfterValidator(require_running),
+    AfterValidator(require_visible),
 ]
 """A body, as the API takes it."""
 
@@ -123,7 +156,8 @@ WireLine = Annotated[str, Field(min_length=1, max_length=LONGEST_LINE, pattern=L
 WireSubject = Annotated[str, Field(min_length=1, max_length=250)]
 WireText = Annotated[str, Field(min_length=1)]
 
-_MARKS = re.compile("[\u0640\u064b-\u0652\u0670]")
+_MARKS = re.compile("[\u0640\u064b-\u0652\u0670\u00ad\u061c\u200c-\u200f]")
+"""Tatweel, vowel signs, and the marks that running text may hide."""
 _FOLDED = str.maketrans(
     {"أ": "ا", "إ": "ا", "آ": "ا", "ٱ": "ا", "ى": "ي", "ة": "ه", "ؤ": "و", "ئ": "ي"}
     | {chr(0x660 + digit): str(digit) for digit in range(10)}
