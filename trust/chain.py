@@ -52,6 +52,8 @@ def verify_chain(
     Raises:
         VerificationError: ``chain_invalid``.
     """
+    if not anchors:
+        raise _invalid("no root is pinned")
     verifier = (
         PolicyBuilder()
         .store(Store(list(anchors)))
