@@ -222,7 +222,9 @@ class Session:
             tasks.append(asyncio.create_task(self._watch_blocked(publishing)))
             await asyncio.wait((build.fault, stop), return_when=asyncio.FIRST_COMPLETED)
             if build.fault.done():
-                raise SessionLost(build.fault.result())
+                # Before the state changes: whoever looks at the state looks here for the reason.
+                self.last_error = build.fault.result()
+                raise SessionLost(self.last_error)
             self._become(SessionState.DRAINING)
             async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
                 await asyncio.gather(*(worker.drain() for worker in build.workers))

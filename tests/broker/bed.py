@@ -1,6 +1,8 @@
 """What the tests of the room do with a real broker: look into it, change it by hand, publish to it."""
 
+import asyncio
 import base64
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +14,7 @@ from broker.connection import BrokerAddress, connect
 from broker.management import Management, path
 from broker.node import PrivateNode
 from broker.publishing import Outcome, Outgoing, Publisher
+from broker.session import Delivery, Handler, Session, SessionState
 from broker.topology import TRIAL_SIZES, QueueType, Topology, build_topology
 from schemas.envelope import Lane
 from tests.support.raw_client import RawClient
@@ -66,10 +69,10 @@ class Broker:
     def keys(self, queue: str) -> list[int]:
         return [key_of(body) for body in self.bodies(queue)]
 
-    def connections(self, user: str) -> list[str]:
-        """Names at the management interface of ``user``'s connections."""
-        found = self.management.get("/api/connections?columns=name,user") or []
-        return [entry["name"] for entry in found if entry.get("user") == user]
+    def connections(self, name: str) -> list[str]:
+        """Names at the management interface of the connections that call themselves ``name``."""
+        found = self.management.get("/api/connections?columns=name,user_provided_name") or []
+        return [entry["name"] for entry in found if entry.get("user_provided_name") == name]
 
     def shrink(self, queue: str, limit: int) -> None:
         """Give ``queue`` a limit of ``limit`` bytes, over its policy, until :meth:`restore`."""
@@ -121,3 +124,84 @@ class Publishers:
     async def close(self) -> None:
         for connection in self._connections:
             await connection.close()
+
+
+async def eventually(true: Callable[[], bool]) -> None:
+    """Wait for what another process does and does not announce. The test's own time limit ends it."""
+    while not await asyncio.to_thread(true):  # noqa: ASYNC110 - there is no event to wait for
+        await asyncio.sleep(0.02)
+
+
+class Mail:
+    """A handler that keeps what it gets; ``gate`` closed, it holds the batch in hand."""
+
+    def __init__(self) -> None:
+        self.deliveries: list[Delivery] = []
+        self.in_hand: list[Delivery] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.trouble: list[BaseException] = []
+        self._changed = asyncio.Condition()
+
+    @property
+    def keys(self) -> list[int]:
+        """Of what was handled and, as far as the worker could, acknowledged."""
+        return [key_of(delivery.body) for delivery in self.deliveries]
+
+    async def __call__(self, batch: Sequence[Delivery]) -> None:
+        self.in_hand = list(batch)
+        await self._tell()
+        if self.trouble:
+            raise self.trouble.pop(0)
+        await self.gate.wait()
+        self.deliveries += batch
+        self.in_hand = []
+        await self._tell()
+
+    async def _tell(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        async with self._changed:
+            await self._changed.wait_for(true)
+
+    async def handled(self, count: int) -> None:
+        await self.until(lambda: len(self.deliveries) >= count)
+
+    async def holding(self) -> None:
+        await self.until(lambda: bool(self.in_hand))
+
+
+class Sessions:
+    """Sessions of agencies, stopped at the end of the test."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._started: list[Session] = []
+
+    def start(
+        self, user: str, handlers: Mapping[str, Handler] | None = None, *, address: BrokerAddress | None = None
+    ) -> Session:
+        session = Session(
+            address or self._broker.address(user), names.from_exchange(user), handlers or {}, f"test {user}"
+        )
+        self._started.append(session)
+        session.start()
+        return session
+
+    async def ready(
+        self, user: str, handlers: Mapping[str, Handler] | None = None, *, address: BrokerAddress | None = None
+    ) -> Session:
+        session = self.start(user, handlers, address=address)
+        await session.wait_for(SessionState.READY)
+        return session
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(session.stop() for session in self._started))
+
+
+async def rebuilt(session: Session, connects: int) -> None:
+    """Wait until ``session`` is ready for the ``connects``-th time."""
+    while session.connects < connects or session.state is not SessionState.READY:
+        await session.wait_for(*set(SessionState) - {session.state})

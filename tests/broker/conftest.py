@@ -7,7 +7,7 @@ import pytest
 from broker.management import Credentials, Management
 from broker.node import PrivateNode
 from broker.topology_apply import apply
-from tests.broker.bed import Broker, Publishers
+from tests.broker.bed import Broker, Publishers, Sessions
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +40,10 @@ async def publishers(broker: Broker) -> AsyncIterator[Publishers]:
     made = Publishers(broker)
     yield made
     await made.close()
+
+
+@pytest.fixture
+async def sessions(broker: Broker) -> AsyncIterator[Sessions]:
+    made = Sessions(broker)
+    yield made
+    await made.stop()
