@@ -97,18 +97,20 @@ async def send(adapter: Adapter, recipient: str, letters: int) -> dict[str, floa
 
 async def paced(adapter: Adapter, recipient: str, rate: float, seconds: float) -> dict[str, list[float]]:
     """Accept ``rate`` letters a second; milliseconds from acceptance to the stored *delivered* of each."""
-    adapter.metrics.observe_delivered = lambda _values: None  # type: ignore[method-assign]  # kept for us
+    tally = adapter.notices.tally
+    # What earlier letters took is not ours. The sweep gives what it takes out of the tally to this method.
+    tally.delivered_after_ms.clear()
     latencies: list[float] = []
-    stored = adapter.notices.tally.stored
+    adapter.metrics.observe_delivered = latencies.extend  # type: ignore[method-assign]  # instead of the histogram
+    stored = tally.stored
     began, count = time.perf_counter(), int(rate * seconds)
     for number in range(count):
         await asyncio.sleep(max(0.0, began + number / rate - time.perf_counter()))
         await adapter.correspondence.send(request(recipient, number))
-        latencies += adapter.notices.tally.delivered_after_ms
-        adapter.notices.tally.delivered_after_ms.clear()
-    while adapter.notices.tally.stored < stored + count:  # noqa: ASYNC110 - as above
+    while tally.stored < stored + count:  # noqa: ASYNC110 - watched from outside
         await asyncio.sleep(0.002)
-    latencies += adapter.notices.tally.delivered_after_ms
+    latencies += tally.delivered_after_ms
+    tally.delivered_after_ms.clear()
     return {"latencies_ms": latencies}
 
 

@@ -57,7 +57,7 @@ class Adapter:
 
 def product(bed: Bed, sender: Adapter, recipient: Adapter, letters: int) -> dict[str, float]:
     """One run of B; CPU counts both adapters and the broker."""
-    beam = bare.beam_of(bed.node)
+    beam = bed.node.pid
     before = recipient.ask()["cpu"] + bare.cpu_of(beam)
     run = sender.ask(send=letters, to="MOF")
     cpu = run["cpu"] + recipient.ask()["cpu"] + bare.cpu_of(beam) - before
@@ -103,7 +103,7 @@ def main() -> None:
         sender, recipient = Adapter(bed.config("MPW")), Adapter(bed.config("MOF"))
         product(bed, sender, recipient, 500)
         for number in range(pairs):
-            a = bare.measure(bed.node.amqps_port, "bare", bed.bare_tls, given.letters, bare.beam_of(bed.node))
+            a = bare.measure(bed.node, "bare", bed.bare_tls, given.letters)
             b = product(bed, sender, recipient, given.letters)
             found.append({"a": {"per_second": a["per_second"], "cpu_us": a["cpu_us"]}, "b": b})
             print(

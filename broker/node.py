@@ -155,6 +155,7 @@ class PrivateNode:
         self._throwaway: ThrowawayAuthority | None = None
         self._clients: dict[str, CertificateFiles] = {}
         self._keeper: subprocess.Popen[bytes] | None = None
+        self._pid = 0
         self._socket: socket.socket | None = None
         self._answers = b""
         self._lock = threading.RLock()
@@ -175,6 +176,11 @@ class PrivateNode:
     @property
     def name(self) -> str:
         return self.identity.name
+
+    @property
+    def pid(self) -> int:
+        """Process of the broker's Erlang machine; 0 before the first start."""
+        return self._pid
 
     @property
     def amqps_port(self) -> int:
@@ -474,7 +480,8 @@ class PrivateNode:
         word, _, pid = state.partition(" ")
         if word != "started":
             raise Refused(ErrorCode.NODE_NOT_STARTED, problem=state, log=str(self.directory / "startup.log"))
-        self._wait_until_ready(int(pid))
+        self._pid = int(pid)
+        self._wait_until_ready(self._pid)
 
     def _refuse_taken_ports(self) -> None:
         """The broker would start without the listener, and say so only in its log."""
