@@ -141,21 +141,21 @@ JSON = st.recursive(
 )
 
 
-def _places(value: object, pointer: str = "") -> list[str]:
+def places(value: object, pointer: str = "") -> list[str]:
     steps: list[tuple[object, object]] = []
     if isinstance(value, dict):
         steps = list(value.items())
     elif isinstance(value, list):
         steps = list(enumerate(value))
     return [f"{pointer}/{step}" for step, _ in steps] + [
-        deeper for step, inner in steps for deeper in _places(inner, f"{pointer}/{step}")
+        deeper for step, inner in steps for deeper in places(inner, f"{pointer}/{step}")
     ]
 
 
 @given(st.sampled_from(TYPES), st.data())
 def test_whatever_stands_in_a_letter_it_is_read_or_refused(name: str, data: st.DataObject) -> None:
     claims = letter(name)
-    place = data.draw(st.sampled_from(_places(claims)))
+    place = data.draw(st.sampled_from(places(claims)))
     claims = changed(claims, place, data.draw(JSON))
     before = json.dumps(claims)
     try:
