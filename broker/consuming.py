@@ -135,9 +135,9 @@ class Worker:
 
     async def drain(self) -> None:
         """Take nothing new, finish the batch in hand, give the rest back."""
-        await self._channel.basic_cancel(self._tag)
         self._draining.set()
         self._event.set()
+        await self._channel.basic_cancel(self._tag)
         if self._task is not None:
             await asyncio.wait((self._task,))
         if self._arrived and (last := self._arrived[-1].delivery_tag) is not None:
