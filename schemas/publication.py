@@ -19,6 +19,7 @@ from schemas.asyncapi import asyncapi_document
 from schemas.directory import DirectoryPayload
 from schemas.letter import Letter
 from schemas.letter_request import LetterRequest
+from schemas.letter_type import LetterType
 from schemas.receipts import Receipt, ReceiptEvent, required_detail
 from schemas.statements import DeadLetterStatement
 from schemas.type_registry import all_types
@@ -87,11 +88,16 @@ def _letter() -> dict[str, Any]:
                 "properties": {"type": {"const": kind.name}, "content": {"type": "object"}},
                 "required": ["type", "content"],
             },
-            "then": {"properties": {"content": {"properties": {"fields": {"$ref": reference}}}}},
+            "then": {"properties": {"content": _with_fields(kind, reference)}},
         }
         for kind, reference in zip(kinds, fields, strict=True)
     ]
     return schema
+
+
+def _with_fields(kind: LetterType, reference: str) -> dict[str, Any]:
+    needed = any(field.is_required() for field in kind.fields.model_fields.values())
+    return {"properties": {"fields": {"$ref": reference}}, **({"required": ["fields"]} if needed else {})}
 
 
 def _receipt() -> dict[str, Any]:

@@ -86,6 +86,7 @@ WIRE_TABLE = [
     *(changed(on_the_wire.FULL, place, value) for place, value, _ in on_the_wire.WRONG),
     *(changed(letter(name), f"/content/fields/{member}", REMOVED) for name, member in REQUIRED),
     *(changed(letter(name), f"/content/fields/{member}", value) for name, member, value in WRONG),
+    changed(letter("referral/1"), "/content/fields", REMOVED),
     changed(on_the_wire.FULL, "/recipients/1/agency", "MPW"),
     changed(on_the_wire.FULL, "/recipients/1/agency", "MOF"),
     changed(on_the_wire.FULL, "/type", "letter.general/2"),
