@@ -1,0 +1,154 @@
+"""Errors: every code speaks both languages, and a hostile detail cannot disguise what it says."""
+
+import ast
+import copy
+import pickle
+import re
+import string
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import schemas
+from agency_adapter.api.problems import TITLES
+from schemas import error_texts
+from schemas.error_texts import api, broker, letter, operation, token
+from schemas.errors import CATALOGUE, LONGEST_PARAM, ErrorCode, ErrorText, Refused, RefusedValue, fill
+from schemas.reasons import INCIDENT, NON_DELIVERY, RETURN, ReasonText
+from trust.errors import VerificationError
+
+GROUPS: list[Mapping[ErrorCode, ErrorText]] = [api.TEXTS, letter.TEXTS, token.TEXTS, broker.TEXTS, operation.TEXTS]
+ROOMS = ("schemas", "trust", "broker", "agency_adapter", "gateway", "deploy")
+TREE = Path(schemas.__file__).parent.parent
+TEXTS: list[tuple[str, ErrorText | ReasonText]] = [
+    *((code.value, text) for code, text in CATALOGUE.items()),
+    *((reason.value, text) for reason, text in NON_DELIVERY.items()),
+    *((reason.value, text) for reason, text in INCIDENT.items()),
+    *((reason.value, text) for reason, text in RETURN.items()),
+]
+ARABIC = re.compile("[\u0620-\u064a]{2}")
+
+
+def placeholders(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+
+def test_every_code_has_its_texts_in_one_group() -> None:
+    assert set(CATALOGUE) == set(ErrorCode)
+    assert sum(len(group) for group in GROUPS) == len(CATALOGUE), "a code stands in two groups"
+
+
+@pytest.mark.parametrize("module", [api, letter, token, broker, operation], ids=lambda module: module.__name__)
+def test_no_code_has_two_texts_in_its_module(module: object) -> None:
+    # The later of two equal keys wins in silence.
+    source = Path(str(getattr(module, "__file__", ""))).read_text(encoding="utf-8")
+    [catalogue] = [node.value for node in ast.parse(source).body if isinstance(node, ast.AnnAssign)]
+    assert isinstance(catalogue, ast.Dict)
+    keys = [ast.unparse(key) for key in catalogue.keys if key is not None]
+    assert len(keys) == len(set(keys))
+
+
+def test_every_module_of_texts_is_in_the_catalogue() -> None:
+    modules = {path.stem for path in Path(error_texts.__file__).parent.glob("*.py")} - {"__init__"}
+    assert modules == {"api", "letter", "token", "broker", "operation"}
+
+
+@pytest.mark.parametrize(("code", "text"), TEXTS, ids=[code for code, _ in TEXTS])
+def test_a_code_says_in_arabic_and_english_what_is_wrong_and_what_to_do(
+    code: str, text: ErrorText | ReasonText
+) -> None:
+    assert re.fullmatch(r"[a-z][a-z0-9_]{2,63}", code)
+    for arabic in (text.ar, text.next_ar):
+        assert ARABIC.search(arabic)
+        assert arabic == arabic.strip()
+    for english in (text.en, text.next_en):
+        assert not re.search("[\u0600-\u06ff]", english)
+        assert re.search("[a-z]{2}", english)
+        assert english == english.strip()
+    for arabic, english in ((text.ar, text.en), (text.next_ar, text.next_en)):
+        assert {name.removesuffix("_ar") for name in placeholders(arabic)} == {
+            name.removesuffix("_en") for name in placeholders(english)
+        }
+    for words in (text.next_ar, text.next_en):
+        assert words.endswith((".", "}"))
+
+
+@pytest.mark.parametrize("code", ErrorCode)
+def test_every_status_is_one_that_the_api_has_a_title_for(code: ErrorCode) -> None:
+    assert CATALOGUE[code].status in TITLES
+    assert Refused(code).status == CATALOGUE[code].status
+
+
+def _refusals() -> Iterator[tuple[str, ErrorCode, set[str]]]:
+    """Every place in the product that raises a code with its details spelt out: place, code, names of details."""
+    for room in ROOMS:
+        for path in sorted((TREE / room).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if not (isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Attribute)):
+                    continue
+                code, kind = node.args[0], ast.unparse(node.func)
+                if ast.unparse(code.value) != "ErrorCode" or any(word.arg is None for word in node.keywords):
+                    continue
+                if kind in {"Refused", "RefusedValue", "VerificationError"}:
+                    place = f"{path.relative_to(TREE)}:{node.lineno}"
+                    yield place, ErrorCode[code.attr], {word.arg or "" for word in node.keywords}
+
+
+REFUSALS = list(_refusals())
+
+
+@pytest.mark.parametrize(("place", "code", "details"), REFUSALS, ids=[place for place, _, _ in REFUSALS])
+def test_whoever_refuses_gives_every_detail_that_the_text_asks_for(
+    place: str, code: ErrorCode, details: set[str]
+) -> None:
+    text = CATALOGUE[code]
+    asked = set().union(*(placeholders(words) for words in (text.ar, text.en, text.next_ar, text.next_en)))
+    assert asked <= details, f"{place} leaves out {asked - details}"
+
+
+def test_a_refusal_fills_its_details_into_both_languages() -> None:
+    refused = Refused(ErrorCode.RECIPIENT_UNKNOWN, pointer="/recipients/0/agency", agency="XYZ")
+    assert refused.text("en") == "The directory has no agency with the code XYZ."
+    assert refused.text("ar") == "لا توجد في دليل الجهات جهة رمزها XYZ."
+    assert refused.next_step("en") == "Check the code in the directory."
+    assert refused.next_step("ar") == "راجع رمز الجهة في دليل الجهات."
+    assert str(refused) == ("recipient_unknown: The directory has no agency with the code XYZ. at /recipients/0/agency")
+    assert Refused(ErrorCode.RECIPIENT_UNKNOWN).text("en").endswith("the code ….")
+
+
+@given(st.text(st.characters(codec=None), max_size=LONGEST_PARAM * 2))
+def test_a_hostile_detail_neither_fills_nor_disguises_a_message(value: str) -> None:
+    filled = fill("<{x}>", {"x": value})
+    assert filled.isprintable()
+    assert len(filled) == min(len(value), LONGEST_PARAM) + 2
+    assert filled[1:-1] == value[:LONGEST_PARAM] or not value[:LONGEST_PARAM].isprintable()
+
+
+@pytest.mark.parametrize("value", ["\u202e", "\u2066", "\u200b", "\ufeff", "\x1b", "\n", "\x00", "\ud800"], ids=ascii)
+def test_what_does_not_print_becomes_a_replacement_character(value: str) -> None:
+    assert fill("{x}", {"x": f"أ{value}ب"}) == "أ\ufffdب"
+    assert value not in str(Refused(ErrorCode.UNAUTHORISED, pointer=f"/a{value}b"))
+
+
+def test_a_detail_is_never_read_as_a_text_with_details() -> None:
+    assert fill("{x}", {"x": "{y} {x.__class__}", "y": "secret"}) == "{y} {x.__class__}"
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        Refused(ErrorCode.SCHEMA_INVALID, pointer="/x", problem="no"),
+        RefusedValue(ErrorCode.TEXT_NOT_NFC, position=3),
+        VerificationError(ErrorCode.KEY_EXPIRED, signature_good=True, kid="k"),
+    ],
+    ids=lambda refused: type(refused).__name__,
+)
+def test_a_refusal_survives_being_pickled_and_copied(refused: Refused) -> None:
+    for again in (pickle.loads(pickle.dumps(refused)), copy.copy(refused)):  # noqa: S301 - our own bytes
+        assert type(again) is type(refused)
+        assert (again.code, again.pointer, again.params) == (refused.code, refused.pointer, refused.params)
+        assert str(again) == str(refused)
+        assert getattr(again, "signature_good", None) == getattr(refused, "signature_good", None)
