@@ -1,0 +1,124 @@
+"""The life of a row: who may claim it, in which order, and how it comes back."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from broker import outbox
+from broker.outbox import CLAIMED, CLOSED, CONFIRMED, PENDING, LaneDepth
+from tests.broker.notes import NoteStore, notes
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[NoteStore]:
+    made = NoteStore(tmp_path)
+    yield made
+    made.close()
+
+
+def claim(store: NoteStore, lane: str = "MOF.routine", *, most: int = 10, now: int = 1_000) -> list[int]:
+    with store.changing() as connection:
+        return outbox.claim(connection, notes, lane, most=most, now=now, lease_until=now + 100)
+
+
+def test_only_lanes_with_a_row_that_is_due_are_waiting(store: NoteStore) -> None:
+    store.add([1], lane="A.routine")
+    store.add([2], lane="B.routine", due_at=2_000)
+    store.add([3, 4], lane="C.urgent")
+    claim(store, "C.urgent")
+    store.add([5], lane="D.notice", due_at=1_000)
+    with store.readings.connect() as connection:
+        assert outbox.waiting_lanes(connection, notes, 1_000) == ["A.routine", "D.notice"]
+        assert outbox.waiting_lanes(connection, notes, 2_000) == ["A.routine", "B.routine", "D.notice"]
+
+
+def test_the_next_due_time_is_the_earliest_in_the_future(store: NoteStore) -> None:
+    with store.readings.connect() as connection:
+        assert outbox.next_due(connection, notes, 1_000) is None
+    store.add([1], lane="A.routine", due_at=1_000)
+    store.add([2], lane="A.routine", due_at=3_000)
+    store.add([3], lane="B.routine", due_at=2_500)
+    with store.readings.connect() as connection:
+        assert outbox.next_due(connection, notes, 1_000) == 2_500
+        assert outbox.next_due(connection, notes, 2_500) == 3_000
+
+
+def test_rows_are_claimed_oldest_first_once_and_never_before_they_are_due(store: NoteStore) -> None:
+    store.add([1, 2], due_at=500)
+    store.add([3], due_at=100)
+    store.add([4], due_at=1_001)
+    store.add([5], lane="SAB.routine")
+    assert claim(store, most=2) == [3, 1]
+    assert claim(store) == [2]
+    assert claim(store) == []
+    assert store.attempts() == {1: 1, 2: 1, 3: 1, 4: 0, 5: 0}
+
+
+def test_a_released_row_keeps_its_place_and_its_count(store: NoteStore) -> None:
+    store.add([1, 2, 3])
+    assert claim(store, most=2) == [1, 2]
+    with store.changing() as connection:
+        outbox.release(connection, notes, [1])
+        outbox.release(connection, notes, [2], due_at=5_000)
+    assert claim(store) == [1, 3]
+    assert store.attempts()[1] == 2
+    assert store.states()[2] == PENDING
+
+
+def test_an_unclaimed_row_was_never_tried(store: NoteStore) -> None:
+    store.add([1])
+    claim(store)
+    with store.changing() as connection:
+        outbox.unclaim(connection, notes, [1])
+    assert (store.states(), store.attempts()) == ({1: PENDING}, {1: 0})
+
+
+def test_a_lease_that_ran_out_gives_the_row_back_and_no_other(store: NoteStore) -> None:
+    store.add([1, 2])
+    claim(store, most=1, now=1_000)
+    claim(store, most=1, now=1_050)
+    with store.changing() as connection:
+        assert outbox.release_expired(connection, notes, now=1_100) == 0
+        assert outbox.release_expired(connection, notes, now=1_101) == 1
+    assert store.states() == {1: PENDING, 2: CLAIMED}
+    with store.changing() as connection:
+        assert outbox.release_all(connection, notes) == 1
+    assert store.states() == {1: PENDING, 2: PENDING}
+
+
+@pytest.mark.parametrize("act", ["confirm", "release", "unclaim"])
+def test_a_row_that_a_receipt_has_closed_stays_closed(store: NoteStore, act: str) -> None:
+    store.add([1])
+    claim(store)
+    with store.changing() as connection:
+        connection.execute(notes.update().values(relay_state=CLOSED))
+        if act == "confirm":
+            outbox.confirm(connection, notes, [1], now=1_000)
+        elif act == "release":
+            outbox.release(connection, notes, [1])
+        else:
+            outbox.unclaim(connection, notes, [1])
+    assert store.states() == {1: CLOSED}
+
+
+def test_only_what_waits_is_counted(store: NoteStore) -> None:
+    store.add([1, 2, 3], due_at=7)
+    store.add([4], lane="SAB.urgent", due_at=9)
+    claim(store, most=1)
+    with store.changing() as connection:
+        outbox.confirm(connection, notes, [1], now=1_000)
+    assert store.states()[1] == CONFIRMED
+    with store.readings.connect() as connection:
+        assert outbox.depths(connection, notes) == [LaneDepth("MOF.routine", 2, 7), LaneDepth("SAB.urgent", 1, 9)]
+
+
+def test_claims_walk_the_partial_index(store: NoteStore) -> None:
+    """A store full of finished letters must not slow the search for the next one."""
+    with store.readings.connect() as connection:
+        plan = connection.exec_driver_sql(
+            "EXPLAIN QUERY PLAN SELECT seq FROM notes WHERE relay_state = 0 AND lane = 'a' AND due_at <= 5"
+            " ORDER BY due_at, seq LIMIT 3"
+        ).all()
+    assert "notes_waiting" in str(plan)
+    assert "TEMP B-TREE" not in str(plan)
