@@ -81,10 +81,10 @@ class Directory:
             VerificationError: what :func:`trust.token.open_token` and :func:`trust.ijson.parse` raise,
                 ``chain_invalid``, ``key_wrong_purpose``, ``certificate_digest_mismatch``,
                 ``signature_invalid``, ``issued_in_future``, ``directory_malformed`` (with a pointer),
-                ``directory_rolled_back`` or ``directory_expired``.
+                ``directory_rolled_back``, ``directory_expired`` or ``key_expired`` (the directory key's).
         """
         token = open_token(raw, TokenType.DIRECTORY)
-        _check_signer(token, anchors, now)
+        signed_until = _check_signer(token, anchors, now)
         if token.iat > (now + CLOCK_TOLERANCE).timestamp():
             raise VerificationError(ErrorCode.ISSUED_IN_FUTURE, signature_good=True)
         payload = _read_payload(token)
@@ -100,6 +100,8 @@ class Directory:
             raise malformed("/valid_until", f"valid for more than {LONGEST_VALIDITY.days} days, or for none")
         if directory.state(now) == "expired":
             raise VerificationError(ErrorCode.DIRECTORY_EXPIRED, signature_good=True, version=directory.version)
+        if signed_until < now:
+            raise VerificationError(ErrorCode.KEY_EXPIRED, signature_good=True, kid=token.kid)
         return directory
 
     def agency(self, code: str) -> AgencyEntry | None:
@@ -145,18 +147,20 @@ async def sign_directory(
     return signed.text
 
 
-def _check_signer(token: OpenedToken, anchors: Sequence[x509.Certificate], now: datetime) -> None:
+def _check_signer(token: OpenedToken, anchors: Sequence[x509.Certificate], now: datetime) -> datetime:
+    """End of the signing certificate's validity. That an old directory has run out is told by its own dates."""
     if not token.x5c:
         raise VerificationError(ErrorCode.HEADER_MEMBER_INVALID, member="x5c")
     try:
         leaf, *issuers = [decode_certificate(item) for item in token.x5c]
     except ValueError:
         raise VerificationError(ErrorCode.HEADER_MEMBER_INVALID, member="x5c") from None
-    verify_chain(leaf, issuers, anchors, now)
+    verify_chain(leaf, issuers, anchors, min(now, leaf.not_valid_after_utc))
     purpose = certificate_purpose(leaf)
     if purpose != KeyPurpose.DIRECTORY or certificate_owner(leaf) != AUTHORITY:
         raise VerificationError(ErrorCode.KEY_WRONG_PURPOSE, kid=token.kid, purpose=purpose)
     check_signature(token, DirectoryKey.of_certificate(leaf, token.kid, AUTHORITY, KeyPurpose.DIRECTORY.value))
+    return leaf.not_valid_after_utc
 
 
 def _read_payload(token: OpenedToken) -> DirectoryPayload:

@@ -282,6 +282,31 @@ async def test_validity_runs_through_its_states_and_an_expired_directory_is_refu
         assert opened(authority, raw, later).version == 1
 
 
+async def test_a_directory_long_past_is_told_to_have_run_out_though_its_key_has_too(authority: MadeAuthority) -> None:
+    error = refused(authority, await authority.sign(), timedelta(days=800))
+
+    assert (error.code, error.signature_good) == (ErrorCode.DIRECTORY_EXPIRED, True)
+
+
+async def test_a_directory_key_counts_no_longer_than_its_certificate(authority: MadeAuthority, tmp_path: Path) -> None:
+    made_authority = MadeAuthority(tmp_path, authority.now, ["MPW"])
+    end = authority.now + 3 * DAY
+    short = made_authority.add_key("TRSL", KeyPurpose.DIRECTORY, name="short", not_after=end)
+    raw = await made_authority.sign(key=short)
+
+    assert opened(made_authority, raw, 3 * DAY).version == 1
+    error = refused(made_authority, raw, 3 * DAY + SECOND)
+
+    assert (error.code, error.params) == (ErrorCode.KEY_EXPIRED, {"kid": short.kid})
+
+
+async def test_a_directory_key_to_come_signs_nothing_yet(authority: MadeAuthority, tmp_path: Path) -> None:
+    made_authority = MadeAuthority(tmp_path, authority.now, ["MPW"])
+    coming = made_authority.add_key("TRSL", KeyPurpose.DIRECTORY, name="next", not_before=authority.now + DAY)
+
+    assert refused(made_authority, await made_authority.sign(key=coming)).code is ErrorCode.CHAIN_INVALID
+
+
 async def test_an_older_version_is_refused_and_the_same_taken_again(authority: MadeAuthority) -> None:
     raw = await authority.sign(changed_payload(authority) | {"version": 41})
 
