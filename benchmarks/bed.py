@@ -59,6 +59,9 @@ class Bed:
     ) -> None:
         self._stage.__exit__(kind, error, trace)
 
+    def agency(self, code: str) -> Path:
+        return self._stage.agency(code)
+
     def config(self, code: str) -> Path:
         return self._stage.config(code)
 

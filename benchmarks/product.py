@@ -25,14 +25,16 @@ IN_FLIGHT = 256
 BODY_LETTERS = 1100  # Arabic letters of two bytes: with the envelope, about 4,096 bytes signed
 
 
+TEXT = ("نحيطكم علماً بأن أعمال صيانة الطرق المشار إليها قد أنجزت وفق الجدول المعتمد. " * 40)[:BODY_LETTERS]
+
+
 def request(recipient: str, number: int) -> LetterRequest:
     """An ordinary letter of about the size that the bare measurement uses."""
-    text = ("نحيطكم علماً بأن أعمال صيانة الطرق المشار إليها قد أنجزت وفق الجدول المعتمد. " * 40)[:BODY_LETTERS]
     return parse_request(
         {
             "type": "letter.general/1",
             "recipients": [{"agency": recipient}],
-            "content": {"subject": f"أعمال صيانة الطرق رقم {number}", "body": text},
+            "content": {"subject": f"أعمال صيانة الطرق رقم {number}", "body": TEXT},
         }
     )
 

@@ -18,10 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import bare
+import http_load
 from bed import Bed
+from product import TEXT
+
+from agency_adapter.settings import read_settings
 
 HERE = Path(__file__).parent
 QUIET_SECONDS = 60
+WAITING = 100_000
 
 
 class Adapter:
@@ -89,6 +94,13 @@ def idle_memory(bed: Bed, code: str) -> float:
         return resident_mb(pid)
 
 
+def through_http(bed: Bed, letters: int) -> float:
+    """Letters a second when they come through the local API of ``tarasul agency run``."""
+    port = read_settings(bed.config("MPW")).api.port
+    with bed.adapter("MPW"):
+        return http_load.measure(bed.agency("MPW"), port, letters, "MOF", TEXT)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="three minutes")
@@ -112,9 +124,12 @@ def main() -> None:
                 file=sys.stderr,
             )
         paced = sender.ask(rate=50, seconds=10 if given.quick else 60, to="MOF")["latencies_ms"]
+        sender.close()
+        http = through_http(bed, given.letters)
         recipient.close()
-        waiting = 20_000 if given.quick else 100_000
-        sender.ask(accept=waiting, to="MOF")
+        sender = Adapter(bed.config("MPW"))
+        sender.ask(accept=WAITING, to="MOF")
+        time.sleep(0 if given.quick else QUIET_SECONDS)
         loaded = resident_mb(sender.pid)
         sender.close()
         idle = idle_memory(bed, "SAB")
@@ -130,16 +145,19 @@ def main() -> None:
         "journal_reader": False,
         "ratio": quartiles(ratios),
         "pairs": [{"a": pair["a"]["per_second"], "b": pair["b"]["per_second"]} for pair in found],
+        "through_http": {
+            "per_second": http,
+            "ratio": http / statistics.median(pair["a"]["per_second"] for pair in found),
+        },
         "cpu_us_per_letter": {side: statistics.median(pair[side]["cpu_us"] for pair in found) for side in ("a", "b")},
         "latency_ms": {"p50": paced[len(paced) // 2], "p99": paced[int(len(paced) * 0.99)]},
-        "memory_mb": {"idle": idle, f"waiting_{waiting // 1000}k": loaded},
+        "memory_mb": {"idle": idle, "waiting_100k": loaded},
     }
     file = HERE / "results" / ("quick.json" if given.quick else "latest.json")
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
-    print(
-        json.dumps({name: result[name] for name in ("ratio", "cpu_us_per_letter", "latency_ms", "memory_mb")}, indent=2)
-    )
+    shown = ("ratio", "through_http", "cpu_us_per_letter", "latency_ms", "memory_mb")
+    print(json.dumps({name: result[name] for name in shown}, indent=2))
 
 
 if __name__ == "__main__":
