@@ -16,6 +16,7 @@ from broker.names import letter_routing_key
 from broker.session import Delivery
 from schemas.envelope import Lane, Letter, Secrecy, lane_of, parse_letter
 from schemas.errors import ErrorCode, Refused
+from schemas.letter_checks import LONGEST_LEAD
 from schemas.reasons import IncidentReason, NonDeliveryReason
 from schemas.types import check_letter
 from trust.directory import Directory
@@ -92,6 +93,7 @@ _NON_DELIVERY_OF_ERROR: Mapping[ErrorCode, NonDeliveryReason] = {
     ErrorCode.KEY_REVOKED: NonDeliveryReason.KEY_EXPIRED,
     ErrorCode.ISSUED_IN_FUTURE: NonDeliveryReason.ISSUED_IN_FUTURE,
     ErrorCode.TYPE_UNKNOWN: NonDeliveryReason.TYPE_UNKNOWN,
+    ErrorCode.SENDER_NOT_ALLOWED: NonDeliveryReason.NOT_ALLOWED,
 }
 
 
@@ -193,6 +195,9 @@ def _judge_content(  # noqa: C901, PLR0911 - one return for each reason
         return undeliverable(
             NonDeliveryReason.NOT_ALLOWED, f"names {letter.sender.agency} as its sender, signed by {sender}"
         )
+    if letter.issued_at_instant.timestamp() > token.iat + LONGEST_LEAD.total_seconds():
+        # Its deadline counts from its date, so a date ahead would put off the expiry for as long as one likes.
+        return undeliverable(NonDeliveryReason.ISSUED_IN_FUTURE, f"issued {letter.issued_at}, signed {token.iat}")
     mine = [recipient for recipient in letter.recipients if recipient.agency == me]
     if len(mine) != 1:
         return undeliverable(NonDeliveryReason.NOT_ADDRESSED, f"{me} stands {len(mine)} times among the recipients")
