@@ -3,9 +3,8 @@
     with Bed(folder, ("MPW", "MOF")) as bed:
         bed.start("MPW")
         bed.start("MOF", kill_at="committed_unacked")
-        accepted = bed.adapter("MPW").send("key-1", ["MOF"])
-        eventually(lambda: bed.adapter("MPW").state(accepted["id"]) == "delivered", "delivered")
-        assert bed.books().balanced
+        letter_id = send_until_answered(bed, "MPW", "key-1", ["MOF"])
+        assert bed.close_books().delivered == 1
 
 Nothing here waits for a time to pass: every wait is for a condition, and bounded.
 """
@@ -23,7 +22,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -40,6 +40,7 @@ POLL_SECONDS = 0.02
 PATIENCE_SECONDS = 60.0
 TREE = Path(__file__).parents[2]
 RUN = "from deploy.command import main; main()"
+QUICK_RUN = f"import broker.session; broker.session.LONGEST_WAIT_SECONDS = 0.1; {RUN}"
 TERMINAL = frozenset({"delivered", "not_delivered", "refused"})
 BODY = "نفيدكم بأن أعمال صيانة الطرق قد أنجزت وفق الجدول المعتمد، ونأمل صرف الدفعة المستحقة."
 
@@ -183,6 +184,10 @@ class AdapterProcess:
         assert reply.status == 200, reply
         return {each["recipient"]: each for each in reply.body["transmissions"]}
 
+    def state(self, letter_id: str, recipient: str) -> str:
+        """State of one transmission."""
+        return str(self.transmissions(letter_id)[recipient]["state"])
+
     def check(self, name: str) -> dict[str, Any]:
         """One dependency as ``/readyz`` shows it, with the status of the whole answer."""
         reply = self.get("/readyz")
@@ -241,6 +246,7 @@ class Bed:
     codes: Sequence[str]
     adapters: dict[str, AdapterProcess] = field(default_factory=dict)
     _node: PrivateNode | None = None
+    _ahead: float = 0
     _ports: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -293,6 +299,16 @@ class Bed:
             )
             return len(seen) + sum(int(each["message_count"]) for each in seen)
 
+    def wait_queues_empty(self) -> None:
+        """Until nothing waits for any running adapter."""
+        for code, adapter in self.adapters.items():
+            if adapter.running:
+                for queue in (f"inbox.{code}.urgent", f"inbox.{code}.routine", f"notices.{code}"):
+                    eventually(partial(self._empty, queue), lambda: f"empty queues\n{self.tails()}")
+
+    def _empty(self, queue: str) -> bool:
+        return self.ready_messages(queue) == 0
+
     # The adapters
 
     def agency(self, code: str) -> Path:
@@ -309,6 +325,7 @@ class Bed:
         clock_offset: float = 0,
         broker_port: int | None = None,
         store: Path | None = None,
+        quick_to_reconnect: bool = False,
     ) -> AdapterProcess:
         """Start an adapter without waiting for it.
 
@@ -318,6 +335,7 @@ class Bed:
             clock_offset: seconds by which its clock is ahead.
             broker_port: of a proxy before the broker; None for the broker itself.
             store: another place for the store than its folder.
+            quick_to_reconnect: its back-off stays short, for tests that cut its connections again and again.
         """
         assert code not in self.adapters or not self.adapters[code].running
         folder = self.agency(code)
@@ -340,10 +358,11 @@ class Bed:
             environment["TARASUL_KILL_AT"] = kill_at
         if clock_offset:
             environment["TARASUL_CLOCK_OFFSET"] = str(clock_offset)
+            self._ahead = max(self._ahead, clock_offset)
         log = folder / "adapter.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-c", RUN, "agency", "run", "--config", str(settings)],
+                [sys.executable, "-c", QUICK_RUN if quick_to_reconnect else RUN, "agency", "run", "--config", settings],
                 cwd=folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -370,6 +389,7 @@ class Bed:
         for adapter in self.adapters.values():
             adapter.kill()
         self.adapters.clear()
+        self._ahead = 0
         for code in self.codes:
             for file in self.agency(code).glob("store.*"):
                 file.unlink()
@@ -382,8 +402,8 @@ class Bed:
     # What became of the letters
 
     def books(self) -> Books:
-        """The books, by the independent reader."""
-        return read_books(self.folder, datetime.now(UTC))
+        """The books, by the independent reader, judged at the time of the adapter whose clock is furthest ahead."""
+        return read_books(self.folder, datetime.now(UTC) + timedelta(seconds=self._ahead))
 
     def settle(self) -> Books:
         """Wait until the books balance: every letter has its outcome and every receipt has left."""
@@ -396,6 +416,15 @@ class Bed:
 
         eventually(balanced, lambda: f"balanced books: {last[0]}\n{self.tails()}")
         return last[0]
+
+    def close_books(self) -> Books:
+        """:meth:`settle`, let every copy that is still under way arrive, stop all in good order, and read again."""
+        self.settle()
+        self.wait_queues_empty()
+        self.stop()
+        books = self.books()
+        assert books.balanced, books
+        return books
 
     def tails(self) -> str:
         return "\n".join(f"--- {code}\n{adapter.tail(15)}" for code, adapter in self.adapters.items())

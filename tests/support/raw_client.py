@@ -35,6 +35,13 @@ class RawClient:
         plain = socket.create_connection(("127.0.0.1", port), timeout=20)
         self._socket = context.wrap_socket(plain, server_hostname="127.0.0.1")
         self._received = b""
+        try:
+            self._log_in()
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def _log_in(self) -> None:
         self._socket.sendall(header.ProtocolHeader().marshal())
         self._expect(commands.Connection.Start)
         self._send(0, commands.Connection.StartOk(mechanism="EXTERNAL", response="", client_properties={}))
@@ -114,6 +121,11 @@ class RawClient:
         while len(body) < size:
             body += self._receive().value
         return body
+
+    def depth(self, queue: str) -> int:
+        """Messages in ``queue`` that nobody has taken, by a passive declaration: exact, and nothing is touched."""
+        self._send(1, commands.Queue.Declare(queue=queue, passive=True))
+        return int(self._expect(commands.Queue.DeclareOk).message_count)
 
     def send(self, method: object) -> str:
         """Send any method on channel 1 and name the answer: its class, or the code of the refusal."""

@@ -1,0 +1,22 @@
+"""One private node and the folders of four agencies for all tests of the room; each test finds them empty."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.bed import FaultBed
+
+CODES = ("MPW", "MOF", "SAB", "MOI")
+
+
+@pytest.fixture(scope="session")
+def shared_bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultBed]:
+    with FaultBed(tmp_path_factory.mktemp("faults") / "bed", CODES) as bed:
+        yield bed
+
+
+@pytest.fixture
+def bed(shared_bed: FaultBed) -> Iterator[FaultBed]:
+    """The shared bed; whatever a test did to its broker is undone afterwards."""
+    yield shared_bed
+    shared_bed.restore()
