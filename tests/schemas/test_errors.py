@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import schemas
@@ -120,6 +120,8 @@ def test_a_refusal_fills_its_details_into_both_languages() -> None:
 
 
 @given(st.text(st.characters(codec=None), max_size=LONGEST_PARAM * 2))
+@example("س" * (LONGEST_PARAM + 1))
+@example("\u202e" * (LONGEST_PARAM + 1))
 def test_a_hostile_detail_neither_fills_nor_disguises_a_message(value: str) -> None:
     filled = fill("<{x}>", {"x": value})
     assert filled.isprintable()
