@@ -32,6 +32,7 @@ def made(
     *,
     key: PrivateKey | None = None,
     authority: bool = True,
+    signs_certificates: bool | None = None,
     path_length: int | None = None,
     valid: tuple[timedelta, timedelta] = (-YEAR, YEAR),
     left_out: Sequence[type[x509.ExtensionType]] = (),
@@ -44,6 +45,7 @@ def made(
         issuer: None for a root.
         key: a new P-256 key unless given.
         authority: whether it may sign others.
+        signs_certificates: what its key usage says; as ``authority`` unless given.
         path_length: how many authorities may follow.
         valid: from, to.
         left_out: extensions that it shall not have.
@@ -53,11 +55,11 @@ def made(
     signing = issuer.key if issuer else key
     extensions: list[tuple[x509.ExtensionType, bool]] = [
         (x509.BasicConstraints(ca=authority, path_length=path_length), True),
-        (_usage(authority=authority), True),
+        (_usage(authority=authority if signs_certificates is None else signs_certificates), True),
         (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
         (x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key()), False),
     ]
-    if not authority:
+    if not authority or signs_certificates is False:
         uri = x509.UniformResourceIdentifier(f"urn:x-tarasul:{name}:seal")
         extensions.append((x509.SubjectAlternativeName([uri]), False))
     builder = (

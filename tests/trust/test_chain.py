@@ -72,7 +72,9 @@ def test_a_further_level_of_authority_is_refused_whatever_path_length_allows_it(
 
 
 def test_a_leaf_that_is_an_authority_is_refused() -> None:
-    problem(made("MPW", NOW, ISSUER, authority=True), [ISSUER], [ROOT])
+    problem(made("MPW", NOW, ISSUER), [ISSUER], [ROOT])
+    # Nor one that only its constraints give away.
+    problem(made("MPW", NOW, ISSUER, signs_certificates=False), [ISSUER], [ROOT])
 
 
 def test_a_certificate_issued_by_an_agency_is_refused() -> None:

@@ -27,7 +27,7 @@ from tests.trust.forging import (
 )
 from tests.trust.made_chains import made
 from trust.directory import Directory, DirectoryState, sign_directory
-from trust.directory_entries import describe_key, encode_certificate
+from trust.directory_entries import decode_certificate, describe_key, encode_certificate
 from trust.errors import VerificationError
 from trust.token import TokenType, open_token
 
@@ -432,6 +432,19 @@ async def test_nothing_but_a_directory_is_signed_as_one(authority: MadeAuthority
         await sign_directory(authority.payload() | change, key, [authority.issuing.certificate], 0)
 
     assert (caught.value.code, caught.value.pointer) == (ErrorCode.SCHEMA_INVALID, f"/{next(iter(change))}")
+
+
+def test_a_certificate_has_one_spelling(authority: MadeAuthority) -> None:
+    digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    texts = (encode_certificate(made("MPW", authority.now).certificate) for _ in range(200))
+    text = next(text for text in texts if text.endswith("="))  # two of three lengths; then there are surplus bits
+    kept = text.rstrip("=")
+    other = kept[:-1] + digits[digits.index(kept[-1]) + 1] + text[len(kept) :]
+
+    assert base64.b64decode(other) == base64.b64decode(text)
+    assert encode_certificate(decode_certificate(text)) == text
+    with pytest.raises(ValueError, match="not canonical"):
+        decode_certificate(other)
 
 
 async def test_a_key_is_described_as_it_is_read(authority: MadeAuthority) -> None:

@@ -1,9 +1,12 @@
 """`tarasul verify`: offline, check by check, never a traceback, and nothing claimed that was not checked."""
 
+import contextlib
 import json
+import os
+import pty
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -517,6 +520,7 @@ def test_a_file_at_the_limit_is_read_and_one_byte_more_refused(case: Case) -> No
 
     assert_fails(case.by_json(b"x" * limit + b"\r\n"), "token", ErrorCode.TOKEN_MALFORMED)
     assert_fails(case.by_json(b"x" * (limit + 1)), "files", ErrorCode.TOKEN_TOO_LARGE)
+    assert_fails(case.by_json(b"x" * limit + b"\r\ny"), "files", ErrorCode.TOKEN_TOO_LARGE)
 
 
 @pytest.mark.parametrize(
@@ -682,3 +686,33 @@ def test_the_command_itself_writes_arabic_under_a_locale_of_ascii(case: Case) ->
 
     assert (done.returncode, done.stderr) == (0, b"")
     assert "✓ الوثيقة موثوقة" in done.stdout.decode()
+
+
+def test_on_a_terminal_every_inserted_value_stands_in_an_isolate(case: Case) -> None:
+    file = case.folder / "letter.jws"
+    file.write_bytes(letter(case.authority))
+    terminal, its_end = pty.openpty()
+
+    with subprocess.Popen(
+        [
+            sys.executable, "-m", "deploy.command", "verify", str(file),
+            "--anchor", str(case.authority.root_file), "--directory", str(case.directory_file),
+        ],
+        stdout=its_end,
+        env={"PYTHONPATH": str(Path.cwd()), "PATH": ""},
+    ) as running:  # fmt: skip
+        os.close(its_end)
+        shown = b"".join(_read_to_the_end(terminal)).decode()
+        os.close(terminal)
+
+    assert running.returncode == 0
+    assert "\u2068وزارة الأشغال العامة\u2069" in shown
+    for line in shown.splitlines():
+        assert line.count("\u2068") == line.count("\u2069")
+
+
+def _read_to_the_end(terminal: int) -> Iterator[bytes]:
+    # Linux ends the reading of a terminal whose other end was closed with EIO.
+    with contextlib.suppress(OSError):
+        while part := os.read(terminal, 4096):
+            yield part
