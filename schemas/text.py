@@ -6,7 +6,9 @@ Source: the reference rules of correspondence, *Text, numbers, identifiers*.
 
 import re
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
@@ -91,11 +93,22 @@ def _require(text: str, forbidden: re.Pattern[str]) -> str:
     return text
 
 
+_MARKS_THAT_FOLLOW = 100
+
+
 def not_nfc_from(text: str) -> int:
-    """Position of the first character that NFC would change, counted from 0; the length if there is none."""
-    normal = unicodedata.normalize("NFC", text)
-    pairs = zip(text, normal, strict=False)
-    return next((at for at, (had, has) in enumerate(pairs) if had != has), min(len(text), len(normal)))
+    """Position of the first character that NFC would change, counted from 0; the length if there is none.
+
+    Normalising sorts a run of marks in a time that grows with the square of its length: 20 s for a letter full of
+    them. So no more is normalised than the shortest beginning that is not normal, in which all marks but the last
+    are in order, and the few marks that follow it.
+    """
+    lengths = range(len(text) + 1)
+    end = bisect_left(lengths, True, key=lambda length: not unicodedata.is_normalized("NFC", text[:length]))
+    begin = text[:end] + "".join(takewhile(unicodedata.combining, text[end : end + _MARKS_THAT_FOLLOW]))
+    normal = unicodedata.normalize("NFC", begin)
+    pairs = zip(begin, normal, strict=False)
+    return next((at for at, (had, has) in enumerate(pairs) if had != has), min(len(begin), len(normal)))
 
 
 def require_fit_fields(value: Any, pointer: str) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from schemas.errors import ErrorCode
+from schemas.text import not_nfc_from
 from trust.errors import VerificationError
 
 MOST_DEPTH = 32
@@ -135,12 +136,7 @@ def _check_strings(value: dict[str, Any]) -> None:
         if any("\ud800" <= character <= "\udfff" for character in text):
             raise VerificationError(ErrorCode.SURROGATE_LONE, pointer=_readable(pointer))
         if not unicodedata.is_normalized("NFC", text):
-            composed = unicodedata.normalize("NFC", text)
-            position = next(
-                (index for index, pair in enumerate(zip(text, composed, strict=False)) if pair[0] != pair[1]),
-                min(len(text), len(composed)),
-            )
-            raise VerificationError(ErrorCode.TEXT_NOT_NFC, pointer=pointer, position=position)
+            raise VerificationError(ErrorCode.TEXT_NOT_NFC, pointer=pointer, position=not_nfc_from(text))
         if found := _NONCHARACTER.search(text):
             raise VerificationError(
                 ErrorCode.TEXT_FORBIDDEN_CHARACTER,
