@@ -28,11 +28,12 @@ from broker.kill_points import KillPoint, passage
 from broker.names import letter_routing_key
 from broker.outbox import PENDING
 from broker.writer import Writer
+from schemas.composition import compose_letter
 from schemas.delivery import TransmissionState
 from schemas.envelope import Lane, LetterRequest, lane_of
 from schemas.errors import ErrorCode, Refused
 from schemas.identifiers import uuid7
-from schemas.types import check_request, compose_letter
+from schemas.letter_checks import check_request
 from trust import ijson
 from trust.token import LIMITS, Signer, TokenType
 

@@ -16,9 +16,8 @@ from broker.names import letter_routing_key
 from broker.session import Delivery
 from schemas.envelope import Lane, Letter, Secrecy, lane_of, parse_letter
 from schemas.errors import ErrorCode, Refused
-from schemas.letter_checks import LONGEST_LEAD
+from schemas.letter_checks import LONGEST_LEAD, check_letter
 from schemas.reasons import IncidentReason, NonDeliveryReason
-from schemas.types import check_letter
 from trust.directory import Directory
 from trust.errors import VerificationError
 from trust.token import OpenedToken, TokenType, open_token

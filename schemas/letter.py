@@ -132,7 +132,7 @@ class Letter(Wire):
 def parse_letter(claims: dict[str, Any]) -> Letter:
     """Read a letter's payload as it travels; unknown members are kept and ignored. About 20 µs for 4 KB.
 
-    Whether the type is known, and its fields, is :func:`schemas.types.check_letter`'s.
+    Whether the type is known, and its fields, is :func:`schemas.letter_checks.check_letter`'s.
 
     Raises:
         Refused: ``schema_invalid``, ``recipient_twice``, ``recipient_is_sender`` or

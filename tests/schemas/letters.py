@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from schemas.composition import compose_letter
 from schemas.envelope import parse_request
-from schemas.types import check_request, compose_letter
+from schemas.letter_checks import check_request
 
 NOW: Final = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 """Sunday noon in Kuwait, 12 Ramadan 1447."""

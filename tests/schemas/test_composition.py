@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from schemas.envelope import parse_letter, parse_request
 from schemas.errors import Refused
-from schemas.types import check_letter
+from schemas.letter_checks import check_letter
 from tests.schemas.letters import LETTER_ID, NOW, OUTGOING_NO, SENDER, THREAD_ID, TYPES, request, sent
 from tests.schemas.test_letter_request import FULL
 from trust import ijson

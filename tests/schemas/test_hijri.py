@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from schemas.errors import ErrorCode
 from schemas.hijri import FIRST_DAY, LAST_DAY, agrees, hijri_of, printed
+from schemas.letter_checks import check_request
 from schemas.letter_request import parse_request
-from schemas.types import check_request
 from tests.schemas.letters import NOW, SENDER, request, sent
 from tests.schemas.refusals import refused_with
 

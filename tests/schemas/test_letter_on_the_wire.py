@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from schemas.envelope import Lane, Urgency, lane_of, parse_letter
 from schemas.errors import ErrorCode, Refused
-from schemas.types import check_letter
+from schemas.letter_checks import check_letter
 from tests.schemas.letters import CITED, REMOVED, TYPES, changed, letter
 from tests.schemas.refusals import refused_with
 

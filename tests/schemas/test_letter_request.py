@@ -7,7 +7,7 @@ import pytest
 
 from schemas.envelope import MOST_RECIPIENTS, parse_request
 from schemas.errors import ErrorCode
-from schemas.types import check_request
+from schemas.letter_checks import check_request
 from tests.schemas.letters import NOW, REMOVED, SENDER, changed, request, sent
 from tests.schemas.refusals import refused_with
 

@@ -8,8 +8,9 @@ from schemas import civil_number
 from schemas.agencies import AGENCIES
 from schemas.envelope import MOST_DAYS, parse_letter, parse_request
 from schemas.errors import ErrorCode, Refused
+from schemas.letter_checks import check_letter, check_request
 from schemas.letter_type import LetterType
-from schemas.types import all_types, check_letter, check_request, letter_type
+from schemas.type_registry import all_types, letter_type
 from tests.schemas.letters import CITED, NOW, REMOVED, SENDER, TYPES, changed, letter, request, sent
 from tests.schemas.refusals import refused_with
 

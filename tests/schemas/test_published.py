@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from schemas import error_pages
 from schemas.envelope import parse_letter, parse_request
 from schemas.errors import ErrorCode, Refused
+from schemas.letter_checks import check_letter
 from schemas.publication import FOLDER, documents, write, written
 from schemas.receipts import ReceiptEvent, parse_receipt, required_detail
-from schemas.types import check_letter
 from tests.schemas import test_letter_on_the_wire as on_the_wire
 from tests.schemas import test_letter_request as at_the_api
 from tests.schemas.letters import REMOVED, TYPES, changed, letter, request

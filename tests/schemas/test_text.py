@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import ErrorCode, Refused, RefusedValue
 from schemas.letter import parse_letter
+from schemas.letter_checks import check_request
 from schemas.letter_request import parse_request
 from schemas.text import (
     fold_for_search,
@@ -18,7 +19,6 @@ from schemas.text import (
     require_running,
     require_subject,
 )
-from schemas.types import check_request
 from tests.schemas.letters import NOW, SENDER, changed, letter, request
 from tests.schemas.refusals import refused_with
 

@@ -9,9 +9,9 @@ import pytest
 import schemas.types
 from schemas.envelope import parse_letter, parse_request
 from schemas.errors import ErrorCode, Refused
+from schemas.letter_checks import check_letter, check_request
 from schemas.publication import documents
 from schemas.type_registry import all_types, letter_type
-from schemas.types import check_letter, check_request
 from tests.schemas.letters import NOW, SENDER, TYPES, letter, request, sent
 from tests.schemas.validators import validator
 

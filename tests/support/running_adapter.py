@@ -28,9 +28,9 @@ from agency_adapter.settings import read_settings
 from broker.clock import Clock
 from broker.names import from_exchange, inbox_queue, letter_routing_key
 from broker.session import Delivery
+from schemas.composition import compose_letter
 from schemas.envelope import Lane, LetterRequest
 from schemas.identifiers import uuid7
-from schemas.types import compose_letter
 from tests.support.authority import MadeAuthority
 from trust import ijson
 from trust.token import TokenType

@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from schemas.composition import compose_letter
 from schemas.directory import KeyPurpose
 from schemas.envelope import parse_request
-from schemas.types import compose_letter
 from tests.support.authority import MadeAuthority
 from trust.directory import Directory
 from trust.directory_entries import encode_certificate
