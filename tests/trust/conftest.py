@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.authority import MadeAuthority
+from tests.trust.verifying import Case
 from trust.directory import Directory
 
 
@@ -22,3 +23,9 @@ def directory(authority: MadeAuthority) -> Directory:
 @pytest.fixture(scope="session")
 def directory_file(authority: MadeAuthority) -> Path:
     return authority.write_directory()
+
+
+@pytest.fixture
+def case(authority: MadeAuthority, directory_file: Path, tmp_path: Path) -> Case:
+    """A folder of its own in which documents are verified with the root and the directory."""
+    return Case(authority, tmp_path, directory_file)
