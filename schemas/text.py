@@ -8,7 +8,6 @@ import re
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable
-from itertools import takewhile
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
@@ -93,7 +92,7 @@ def _require(text: str, forbidden: re.Pattern[str]) -> str:
     return text
 
 
-_MARKS_THAT_FOLLOW = 100
+_CHARACTERS_BEHIND = 100
 
 
 def not_nfc_from(text: str) -> int:
@@ -101,11 +100,11 @@ def not_nfc_from(text: str) -> int:
 
     Normalising sorts a run of marks in a time that grows with the square of its length: 20 s for a letter full of
     them. So no more is normalised than the shortest beginning that is not normal, in which all marks but the last
-    are in order, and the few marks that follow it.
+    are in order, and a few characters behind it.
     """
     lengths = range(len(text) + 1)
     end = bisect_left(lengths, True, key=lambda length: not unicodedata.is_normalized("NFC", text[:length]))
-    begin = text[:end] + "".join(takewhile(unicodedata.combining, text[end : end + _MARKS_THAT_FOLLOW]))
+    begin = text[: end + _CHARACTERS_BEHIND]
     normal = unicodedata.normalize("NFC", begin)
     pairs = zip(begin, normal, strict=False)
     return next((at for at, (had, has) in enumerate(pairs) if had != has), min(len(begin), len(normal)))
