@@ -8,7 +8,7 @@ view of them. Dates keep the spelling of the bytes; properties give them as inst
 from datetime import date, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, StrictBool, StrictInt, ValidationError
 
 from schemas.errors import ErrorCode, Refused
 from schemas.marks import (
@@ -46,7 +46,7 @@ class Sender(Wire):
 
 class Recipient(Wire):
     agency: AgencyCode
-    units: Annotated[tuple[WireLine, ...], Field(max_length=50)] = ()
+    units: Annotated[tuple[WireLine, ...], Field(max_length=50), FailFast()] = ()
     post: WireLine | None = None
     role: RecipientRole
 
@@ -93,8 +93,8 @@ class Content(Wire):
     subject: WireSubject
     body: WireText
     fields: dict[str, Any] = Field(default_factory=dict)
-    signatories: Annotated[tuple[Signatory, ...], Field(max_length=10)] = ()
-    attachments: Annotated[tuple[Attachment, ...], Field(max_length=50)] = ()
+    signatories: Annotated[tuple[Signatory, ...], Field(max_length=10), FailFast()] = ()
+    attachments: Annotated[tuple[Attachment, ...], Field(max_length=50), FailFast()] = ()
 
 
 class Letter(Wire):
@@ -103,10 +103,10 @@ class Letter(Wire):
     id: Identifier
     type: Annotated[str, Field(max_length=80)]
     sender: Sender
-    recipients: Annotated[tuple[Recipient, ...], Field(min_length=1, max_length=MOST_RECIPIENTS)]
+    recipients: Annotated[tuple[Recipient, ...], Field(min_length=1, max_length=MOST_RECIPIENTS), FailFast()]
     outgoing_no: WireLine
     thread_id: Identifier
-    references: Annotated[tuple[Reference, ...], Field(max_length=50)] = ()
+    references: Annotated[tuple[Reference, ...], Field(max_length=50), FailFast()] = ()
     issued_at: Timestamp
     hijri_date: WireLine | None = None
     expires_at: Timestamp

@@ -10,6 +10,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    FailFast,
     Field,
     StrictBool,
     ValidationError,
@@ -80,7 +81,7 @@ class SenderRequest(Api):
 
 class RecipientRequest(Api):
     agency: AgencyCode
-    units: Annotated[tuple[PlainLine, ...], Field(max_length=50)] = ()
+    units: Annotated[tuple[PlainLine, ...], Field(max_length=50), FailFast()] = ()
     post: PlainLine | None = None
     role: RecipientRole = RecipientRole.TO
 
@@ -111,8 +112,8 @@ class ContentRequest(Api):
     subject: Subject
     body: RunningText
     fields: dict[str, Any] = Field(default_factory=dict)
-    signatories: Annotated[tuple[SignatoryRequest, ...], Field(max_length=10)] = ()
-    attachments: Annotated[tuple[dict[str, Any], ...], Field(max_length=50)] = ()
+    signatories: Annotated[tuple[SignatoryRequest, ...], Field(max_length=10), FailFast()] = ()
+    attachments: Annotated[tuple[dict[str, Any], ...], Field(max_length=50), FailFast()] = ()
 
 
 class LetterRequest(Api):
@@ -125,10 +126,10 @@ class LetterRequest(Api):
 
     type: Annotated[str, Field(min_length=1, max_length=80)] = "letter.general/1"
     sender: SenderRequest = SenderRequest()
-    recipients: Annotated[tuple[RecipientRequest, ...], Field(min_length=1, max_length=MOST_RECIPIENTS)]
+    recipients: Annotated[tuple[RecipientRequest, ...], Field(min_length=1, max_length=MOST_RECIPIENTS), FailFast()]
     outgoing_no: PlainLine | None = None
     thread_id: Identifier | None = None
-    references: Annotated[tuple[ReferenceRequest, ...], Field(max_length=50)] = ()
+    references: Annotated[tuple[ReferenceRequest, ...], Field(max_length=50), FailFast()] = ()
     issued_at: Instant | None = None
     hijri_date: Annotated[str, Field(pattern=r"^1[345][0-9]{2}-[01][0-9]-[0-3][0-9]$")] | None = None
     expires_at: Instant | None = None

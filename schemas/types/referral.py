@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, StrictBool
+from pydantic import FailFast, Field, StrictBool
 
 from schemas.letter_type import ChecklistItem, CitedLetter, CivilNumber, LetterType, TypeFields
 from schemas.marks import Action
@@ -20,7 +20,7 @@ class Reason(StrEnum):
 class ReferralFields(TypeFields):
     """``original`` cites what is referred, ``keeps_copy`` says whether the file stays with the sender too."""
 
-    original: Annotated[tuple[CitedLetter, ...], Field(min_length=1, max_length=50)]
+    original: Annotated[tuple[CitedLetter, ...], Field(min_length=1, max_length=50), FailFast()]
     reason: Reason
     applicant_civil_id: CivilNumber | None = None
     keeps_copy: StrictBool

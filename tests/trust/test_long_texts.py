@@ -1,8 +1,10 @@
 """A text that costs its writer nothing costs its reader little: whoever may sign could stop all mail otherwise."""
 
 import pytest
+from pydantic import ValidationError
 
 from schemas.errors import ErrorCode
+from schemas.letter import Letter
 from schemas.text import not_nfc_from
 from trust import ijson
 from trust.errors import VerificationError
@@ -19,3 +21,12 @@ def test_a_long_run_of_marks_is_refused_without_putting_it_in_order() -> None:
 
 def test_the_position_behind_a_long_text_in_normal_form_is_found() -> None:
     assert not_nfc_from("كتاب " * 100_000 + "e\u0301") == 500_000
+
+
+@pytest.mark.parametrize("member", ["recipients", "references"])
+def test_of_sixty_thousand_wrong_entries_only_the_first_is_looked_at(member: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Letter.model_validate({member: [{}] * 60_000})
+    assert {
+        error["loc"][1] for error in caught.value.errors() if error["loc"][0] == member and len(error["loc"]) > 1
+    } == {0}
