@@ -12,6 +12,7 @@ only what is to be certified. Everything is made in a folder beside and moved in
 founding that was broken off leaves nothing that looks like an authority.
 """
 
+import ipaddress
 import secrets
 import shutil
 from collections.abc import Sequence
@@ -42,6 +43,7 @@ AGENCY_PURPOSES = (KeyPurpose.TRANSPORT, KeyPurpose.SEAL, KeyPurpose.ENVELOPE)
 AUTHORITY_PURPOSES = (*AGENCY_PURPOSES, KeyPurpose.DIRECTORY, KeyPurpose.RECEIPTS, KeyPurpose.LOG)
 AUTHORITY_NAMES = ("السلطة المركزية لتراسل", "Tarasul central authority")
 PROBE = "tarasul-probe"
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +72,31 @@ def bootstrap(
     """Found an authority in ``folder``.
 
     Args:
-        folder: empty or not there.
+        folder: empty or not there; replaced in one step.
         codes: members, from the list of :mod:`schemas.agencies`.
         now: start of every validity, aware.
         broker: see there.
         api_ports: port of each member's local API, in the order of ``codes``.
 
     Raises:
-        Refused: ``already_bootstrapped`` when something is in ``folder``, ``agency_unknown``.
+        Refused: ``already_bootstrapped`` when something is in ``folder``, ``agency_unknown``, ``file_unreadable``
+            when the folder cannot be made.
     """
     for code in codes:
         if code not in AGENCIES:
             raise Refused(ErrorCode.AGENCY_UNKNOWN, agency=code)
-    if folder.exists() and any(folder.iterdir()):
+    folder = folder.resolve()
+    try:
+        _make_beside(folder, codes, now, broker, api_ports)
+    except OSError as error:
+        problem = error.strerror or type(error).__name__
+        raise Refused(ErrorCode.FILE_UNREADABLE, path=str(error.filename or folder), problem=problem) from error
+
+
+def _make_beside(
+    folder: Path, codes: Sequence[str], now: datetime, broker: BrokerPlace, api_ports: Sequence[int]
+) -> None:
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise Refused(ErrorCode.ALREADY_BOOTSTRAPPED, path=str(folder))
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
@@ -101,7 +115,7 @@ def hand_out_directory(folder: Path) -> list[str]:
     This is how a trial's adapters get it; where agencies have machines of their own, they fetch it.
     """
     signed = (authority_folder(folder) / "directory.jws").read_bytes()
-    homes = sorted(path for path in (folder / "agencies").iterdir() if path.is_dir())
+    homes = sorted(path for path in (folder / "agencies").glob("*") if path.is_dir())
     for home in homes:
         write_whole(home / "directory.jws", signed)
     return [home.name for home in homes]
@@ -147,11 +161,10 @@ class _Founder:
             keys = [self._key(code, purpose, agency / "keys") for purpose in AGENCY_PURPOSES]
             members.add(code, (known.name_ar, known.name_en), known.kind, keys)
             write_certificates(agency / "root.pem", [root.certificate])
-            (agency / "adapter.toml").write_text(self._adapter_settings(code, port), "utf-8")
-        (home / "authority.toml").write_text(self._authority_settings(), "utf-8")
+            write_whole(agency / "adapter.toml", self._adapter_settings(code, port).encode())
+        write_whole(home / "authority.toml", self._authority_settings().encode())
         members.sign_next(self._now)
-        if codes:
-            hand_out_directory(self._folder)
+        hand_out_directory(self._folder)
 
     def _after(self, days: int) -> datetime:
         return self._now + timedelta(days=days)
@@ -170,11 +183,13 @@ class _Founder:
 
     def _broker_certificates(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True)
-        names = sorted({self._broker.host, "localhost"})
+        names, addresses = {"localhost"}, {LOOPBACK}
+        (addresses if _is_address(self._broker.host) else names).add(self._broker.host)
         server = self._issuing.issue_server_certificate(
             "broker",
             generate_key(folder / "broker.key"),
-            dns_names=names,
+            dns_names=sorted(names),
+            addresses=sorted(addresses),
             not_before=self._start,
             not_after=self._after(CERTIFICATE_DAYS),
         )
@@ -209,3 +224,11 @@ class _Founder:
             f'sizes = "{self._broker.sizes}"\n'
             "replicas = 1\n"
         ) + (f"disk_bytes = {self._broker.disk_bytes}\n" if self._broker.disk_bytes is not None else "")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -5,6 +5,7 @@ the directory, 2 wrong use, 3 not reachable. With ``--json`` the result is one J
 """
 
 import json
+import re
 import shutil
 import sys
 import time
@@ -29,6 +30,7 @@ from trust.certificates import read_certificate
 from trust.directory import Directory
 
 FIRST_API_PORT = 8101
+HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
 STATISTICS_SECONDS = 12.0
 STATISTICS_POLL_SECONDS = 0.5
 
@@ -63,7 +65,11 @@ def found(
     as_json: Json = False,
 ) -> None:
     """Make root, issuing authority, keys and directory, and a folder for each agency's adapter."""
-    codes = agency or [member.code for member in connected()]
+    if folder.resolve() == Path.cwd():
+        raise typer.BadParameter("the folder is replaced in one step: name it from outside", param_hint="FOLDER")
+    if not HOST.fullmatch(broker_host):
+        raise typer.BadParameter("a host name, as in the broker's certificate", param_hint="--broker-host")
+    codes = list(dict.fromkeys(agency or (member.code for member in connected())))
     ports = range(FIRST_API_PORT, FIRST_API_PORT + len(codes))
     place = BrokerPlace(host=broker_host, port=broker_port)
     bootstrap(folder, codes, Clock().now(), broker=place, api_ports=ports)
@@ -85,9 +91,9 @@ def directory(
     folder: Annotated[Path, typer.Argument(help="The folder that bootstrap made.")], *, as_json: Json = False
 ) -> None:
     """Sign the next version of the directory and hand it to the agencies' folders beside it."""
-    members = Members.read(folder)
-    members.sign_next(Clock().now())
-    handed = hand_out_directory(folder)
+    with Members.held(folder) as members:
+        members.sign_next(Clock().now())
+        handed = hand_out_directory(folder)
     if as_json:
         _put({"version": members.version, "agencies": handed})
         return
@@ -165,11 +171,13 @@ def _topology(settings: AuthoritySettings) -> Topology:
 
 def _management(settings: AuthoritySettings) -> Management:
     broker = settings.broker
-    return Management(
-        broker.management,
-        Credentials.read(settings.path(broker.credentials)),
-        authority=settings.path(broker.ca_file),
-    )
+    authority = settings.path(broker.ca_file)
+    try:
+        return Management(broker.management, Credentials.read(settings.path(broker.credentials)), authority=authority)
+    except OSError as error:
+        # Of the file: nothing has been connected yet.
+        problem = error.strerror or type(error).__name__
+        raise Refused(ErrorCode.SETTINGS_INVALID, path=str(authority), problem=problem) from error
 
 
 def _disk(settings: AuthoritySettings, management: Management) -> int:

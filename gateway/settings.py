@@ -6,8 +6,9 @@ Paths are relative to the file. Unknown members are refused by name.
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from broker.topology import PRODUCTION_SIZES, TRIAL_SIZES, Cluster, Sizes
 from schemas.errors import ErrorCode, Refused
@@ -15,6 +16,11 @@ from schemas.errors import ErrorCode, Refused
 
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _with_a_good_port(url: str) -> str:
+    _ = urlsplit(url).port  # raises ValueError for one that is no number, or too large
+    return url
 
 
 class BrokerSettings(_Table):
@@ -30,7 +36,7 @@ class BrokerSettings(_Table):
         disk_bytes: size of the disk with the broker's data; found out when the broker is on this machine.
     """
 
-    management: str = "https://localhost:15671"
+    management: Annotated[str, AfterValidator(_with_a_good_port)] = "https://localhost:15671"
     credentials: Path = Path("broker/management.json")
     ca_file: Path = Path("root.pem")
     nodes: Annotated[tuple[str, ...], Field(min_length=1)] = ("rabbit@localhost",)
