@@ -11,12 +11,14 @@ Whether a letter is new is decided inside the transaction, in this order:
 * it is not: into the quarantine, *not delivered* with its reason.
 """
 
+import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import Connection, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
 
 from agency_adapter.directory_cache import DirectoryCache
 from agency_adapter.judgement import Deliverable, Incident, Judged, Undeliverable, judge_letter
@@ -30,6 +32,10 @@ from broker.writer import Writer
 from schemas.envelope import Lane
 from schemas.reasons import IncidentReason, NonDeliveryReason
 from schemas.receipts import ReceiptEvent
+
+BREATH_BYTES = 256 * 1024
+"""After judging so much the loop gets its turn: a batch of the largest letters takes seconds, and a connection whose
+heartbeat stops is closed, upon which the same batch would come again."""
 
 _log = structlog.get_logger("incoming")
 
@@ -92,7 +98,14 @@ class Incoming:
         """Take one batch from the inbox queue of ``lane``; returns after the commit."""
         passage(KillPoint.RECEIVED_UNVERIFIED)
         self._directory.require_valid()
-        arrivals = [_Arrival(delivery, self._judge(delivery, lane)) for delivery in batch]
+        arrivals: list[_Arrival] = []
+        unrelieved = 0
+        for delivery in batch:
+            arrivals.append(_Arrival(delivery, self._judge(delivery, lane)))
+            unrelieved += len(delivery.body)
+            if unrelieved >= BREATH_BYTES:
+                unrelieved = 0
+                await asyncio.sleep(0)
         passage(KillPoint.VERIFIED_UNCOMMITTED)
         self.tally.add(await self._writer.submit(self._commit, arrivals))
         passage(KillPoint.COMMITTED_UNACKED)
@@ -114,6 +127,7 @@ class Incoming:
         rejected: list[Rejected] = []
         rows: list[dict[str, object]] = []
         repeated: list[str] = []
+        copies: Counter[tuple[str, str | None, str]] = Counter()
         tally = Tally()
         now = self._clock.unix_ms()
         for arrival in arrivals:
@@ -125,6 +139,7 @@ class Incoming:
             if judged.digest in answered:
                 tally.duplicates += 1
                 repeated.append(judged.digest)
+                copies[judged.sender, _letter_id(judged), judged.digest] += 1
                 continue
             answered.add(judged.digest)
             if isinstance(judged, Deliverable) and reused.get(key := (judged.sender, judged.letter.id)):
@@ -167,7 +182,13 @@ class Incoming:
             connection.execute(insert(inbox), rows)
         if repeated:
             self._desk.repeat(connection, repeated)
-            connection.execute(update(inbox).where(inbox.c.digest.in_(repeated)).values(copies=inbox.c.copies + 1))
+            connection.execute(
+                _COUNT_COPIES,
+                [
+                    {"from": sender, "id": letter_id, "key": digest, "more": count}
+                    for (sender, letter_id, digest), count in copies.items()
+                ],
+            )
         await self._desk.issue(connection, answers)
         await self._quarantine.keep(connection, rejected)
         return [tally, *(Tally() for _ in groups[1:])]
@@ -197,6 +218,20 @@ class Incoming:
             )
         )
         return {(sender, letter_id): digest for sender, letter_id, digest in rows}
+
+
+_COUNT_COPIES = (
+    update(inbox)
+    # Sender and id are the index.
+    .where(
+        inbox.c.sender == bindparam("from"), inbox.c.letter_id == bindparam("id"), inbox.c.digest == bindparam("key")
+    )
+    .values(copies=inbox.c.copies + bindparam("more"))
+)
+
+
+def _letter_id(judged: Deliverable | Undeliverable) -> str | None:
+    return judged.letter.id if isinstance(judged, Deliverable) else judged.letter_id
 
 
 def _inbox_row(judged: Deliverable, body: bytes, now: int) -> dict[str, object]:

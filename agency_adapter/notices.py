@@ -7,8 +7,9 @@ to nobody; the other receipts of the same message count.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import structlog
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -35,6 +36,12 @@ from trust.verification import verify
 
 MOST_TOKENS = 1024
 """In one message; what comes after is quarantined as one piece."""
+MOST_FAULTS = 64
+"""As many tokens as a relay of ours puts into one message. What follows so many faulty ones is quarantined as one
+piece: otherwise a message of 3 KiB would fill the quarantine with a thousand rows and as many dead letters."""
+LARGEST_PART = 512
+"""Tokens judged and committed at once: 50 ms of work. A batch may hold 100,000, and a connection whose heartbeat stops
+meanwhile is closed, upon which the same batch would come again."""
 
 _log = structlog.get_logger("notices")
 
@@ -99,47 +106,44 @@ class Notices:
         self.tally = NoticeTally()
 
     async def receive(self, batch: Sequence[Delivery]) -> AfterAck:
-        """Take one batch from the notices queue; returns after the commit."""
+        """Take one batch from the notices queue; returns after the commit, or the commits of a large one."""
         self._directory.require_valid()
-        judged = [item for delivery in batch for item in self._judge(delivery)]
+        judged = (item for delivery in batch for item in self._judge(delivery))
+        part = list(islice(judged, LARGEST_PART))
         passage(KillPoint.RECEIPT_RECEIVED_UNCOMMITTED)
-        self.tally.add(await self._writer.submit(self._commit, judged))
+        while part:
+            self.tally.add(await self._writer.submit(self._commit, part))
+            part = list(islice(judged, LARGEST_PART))
         passage(KillPoint.RECEIPT_COMMITTED_UNACKED)
         return self._wake
 
-    def _judge(self, delivery: Delivery) -> list[_Genuine | Rejected]:
-        publisher = publisher_of(delivery)
-
-        def rejected(body: bytes, reason: IncidentReason, explanation: str) -> Rejected:
-            return Rejected(
-                delivery,
-                body,
-                reason.value,
-                explanation,
-                "notices",
-                authentic=False,
-                publisher=publisher,
-                digest=hashlib.sha256(body).hexdigest(),
-            )
-
+    def _judge(self, delivery: Delivery) -> Iterator[_Genuine | Rejected]:
         trick = transport_incident(delivery, notice_routing_key(self._agency))
         if trick is not None:
-            return [rejected(delivery.body, *trick)]
+            yield _faulty(delivery, delivery.body, *trick)
+            return
         lines = delivery.body.split(b"\n", MOST_TOKENS)
-        found: list[_Genuine | Rejected] = []
-        for line in lines:
-            try:
-                found.append(self._judge_token(delivery, line, self._directory.current))
-            except VerificationError as error:
-                found.append(rejected(line, incident_reason(error), str(error)))
-            except Refused as refusal:
-                found.append(rejected(line, IncidentReason.RECEIPT_MALFORMED, str(refusal)))
-            except Exception as error:  # noqa: BLE001 - see below
-                # Content must never stop the mail; it is kept with all its bytes.
-                _log.exception("judging_failed", queue=delivery.queue, size=len(line))
-                explanation = f"judging failed: {type(error).__name__}"
-                found.append(rejected(line, IncidentReason.RECEIPT_MALFORMED, explanation))
-        return found
+        faults = 0
+        for number, line in enumerate(lines):
+            if faults == MOST_FAULTS:
+                explanation = f"follows {MOST_FAULTS} faulty tokens of the same message"
+                yield _faulty(delivery, b"\n".join(lines[number:]), IncidentReason.TOKEN_MALFORMED, explanation)
+                return
+            judged = self._judge_line(delivery, line)
+            faults += isinstance(judged, Rejected)
+            yield judged
+
+    def _judge_line(self, delivery: Delivery, line: bytes) -> _Genuine | Rejected:
+        try:
+            return self._judge_token(delivery, line, self._directory.current)
+        except VerificationError as error:
+            return _faulty(delivery, line, incident_reason(error), str(error))
+        except Refused as refusal:
+            return _faulty(delivery, line, IncidentReason.RECEIPT_MALFORMED, str(refusal))
+        except Exception as error:  # noqa: BLE001 - see below
+            # Content must never stop the mail; it is kept with all its bytes.
+            _log.exception("judging_failed", queue=delivery.queue, size=len(line))
+            return _faulty(delivery, line, IncidentReason.RECEIPT_MALFORMED, f"judging failed: {type(error).__name__}")
 
     def _judge_token(self, delivery: Delivery, line: bytes, directory: Directory) -> _Genuine | Rejected:
         token = open_token(line, TokenType.RECEIPT)
@@ -306,6 +310,19 @@ def _row(item: _Genuine, effect: Effect, now: int) -> dict[str, object]:
         "token_digest": item.token_digest,
         "receipt_jws": item.token,
     }
+
+
+def _faulty(delivery: Delivery, body: bytes, reason: IncidentReason, explanation: str) -> Rejected:
+    return Rejected(
+        delivery,
+        body,
+        reason.value,
+        explanation,
+        "notices",
+        authentic=False,
+        publisher=publisher_of(delivery),
+        digest=hashlib.sha256(body).hexdigest(),
+    )
 
 
 def _unmatched(item: _Genuine) -> Rejected:
