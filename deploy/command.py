@@ -1,14 +1,20 @@
 """The command ``tarasul``. Each group is imported when it is used: an adapter never loads the authority's code."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
-from schemas.errors import Refused
+from schemas.errors import Refused, fill
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 REFUSED, WRONG_USE, NOT_THERE, INTERRUPTED = 1, 2, 3, 130
 NOT_READY_STATUS = frozenset({502, 503})
@@ -64,7 +70,7 @@ def exit_code(refusal: Refused) -> int:
 
 def report(refusal: Refused) -> None:
     """Tell a person on standard error: Arabic first, then English, each with its next step."""
-    place = f" ({refusal.pointer})" if refusal.pointer else ""
+    place = fill(" ({pointer})", {"pointer": refusal.pointer}) if refusal.pointer else ""
     for language in ("ar", "en"):
         _say(f"{refusal.text(language)}{place} [{refusal.code}]\n  {refusal.next_step(language)}")
 
@@ -79,7 +85,8 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.write(f"tarasul {version('tarasul')}\n")
         return 0
     if name not in _GROUPS:
-        _say((f"لا أمر باسم {name}. No such group: {name}.\n\n" if name else "") + usage())
+        unknown = fill("لا أمر باسم {name}. No such group: {name}.\n\n", {"name": name}) if name else ""
+        _say(unknown + usage())
         return WRONG_USE
     return _run_group(name, arguments[1:])
 
@@ -90,7 +97,7 @@ def _run_group(name: str, arguments: Sequence[str]) -> int:
     try:
         group(args=list(arguments), prog_name=f"tarasul {name}")
     except SystemExit as done:
-        return done.code if isinstance(done.code, int) else REFUSED
+        return done.code if isinstance(done.code, int) else REFUSED if done.code else 0
     except KeyboardInterrupt:
         return INTERRUPTED
     except Refused as refusal:
@@ -101,18 +108,51 @@ def _run_group(name: str, arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Entry point; never returns."""
-    # Arabic on a terminal or a pipe whose locale says ASCII must not end in a traceback.
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-    try:
-        code = run(sys.argv[1:])
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read our output has gone; the interpreter must not complain about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+    sys.stdout, sys.stderr = _patient(sys.stdout), _patient(sys.stderr)
+    code = run(sys.argv[1:])
+    sys.stdout.flush()
     sys.exit(code)
+
+
+class _Reader(io.RawIOBase):
+    """Whoever reads our output. May go before we have ended (``| head``): what is still to be said then goes nowhere.
+
+    So a command comes to its own end, with its own exit code, and none is broken off in the middle of its work.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        return os.isatty(self._descriptor)
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: "ReadableBuffer", /) -> int:
+        try:
+            return os.write(self._descriptor, content)
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._descriptor)
+            os.close(nowhere)
+            return os.write(self._descriptor, content)
+
+
+def _patient(stream: TextIO | None) -> TextIO:
+    """``stream`` as UTF-8, and without a complaint when nobody reads it, or it was closed from the start."""
+    if stream is None:
+        return Path(os.devnull).open("w", encoding="utf-8")
+    stream.flush()
+    reader = _Reader(stream.fileno())
+    at_once = reader.isatty() or stream is sys.stderr or "PYTHONUNBUFFERED" in os.environ
+    # Arabic on a terminal or a pipe whose locale says ASCII must not end in a traceback.
+    return io.TextIOWrapper(
+        io.BufferedWriter(reader), encoding="utf-8", errors="backslashreplace", line_buffering=at_once
+    )
 
 
 def _say(text: str) -> None:
