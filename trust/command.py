@@ -40,15 +40,13 @@ _NAMES: Final[Mapping[str, tuple[str, str]]] = {
     "sender": ("المرسل", "sender"),
 }
 
-verify_app = typer.Typer(
-    name="verify",
-    help="التحقق من وثيقة موقّعة دون اتصال · Verify a signed letter, receipt or dead-letter statement offline.",
-    pretty_exceptions_enable=False,
-    add_completion=False,
+verify_app = typer.Typer(name="verify", pretty_exceptions_enable=False, add_completion=False)
+
+
+# Of a group with one command, the command's own help is what is shown.
+@verify_app.command(
+    help="التحقق من وثيقة موقّعة دون اتصال · Verify a signed letter, receipt or dead-letter statement offline."
 )
-
-
-@verify_app.command()
 def verify(
     document: Annotated[Path, typer.Argument(metavar="LETTER.jws", help="The document; '-' reads standard input.")],
     *,
