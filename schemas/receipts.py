@@ -94,6 +94,11 @@ REASONED_EVENTS = frozenset(
 """Bad news, which is never without a coded reason."""
 
 
+LATEST_SECOND = 253_402_214_400
+"""30 December 9999: the last day that every calendar and time zone can write."""
+_Seconds = Annotated[StrictInt, Field(ge=0, le=LATEST_SECOND)]
+
+
 class _Wire(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -120,8 +125,8 @@ class Receipt(_Wire):
     iss: AgencyCode
     aud: AgencyCode
     jti: Identifier
-    iat: Annotated[StrictInt, Field(ge=0)]
-    toe: Annotated[StrictInt, Field(ge=0)]
+    iat: _Seconds
+    toe: _Seconds
     txn: Annotated[str, Field(max_length=64)] | None = None
     sub_id: ReceiptSubject
     events: Annotated[dict[str, EventDetails], Field(min_length=1, max_length=1)]
