@@ -22,6 +22,7 @@ from agency_adapter import numbers
 from agency_adapter.directory_cache import DirectoryCache
 from agency_adapter.mark import Mark
 from agency_adapter.numbers import Direction
+from agency_adapter.room import Room
 from agency_adapter.store.tables import letters, transmissions
 from broker.clock import Clock
 from broker.kill_points import KillPoint, passage
@@ -81,6 +82,7 @@ class Acceptance:
         signer: of the agency's ``seal`` key.
         directory: as the adapter knows it now.
         mark: beside the store.
+        room: on the store's disk.
         clock: for times and identifiers.
         committed: called after each commit, to wake the relay.
     """
@@ -92,6 +94,7 @@ class Acceptance:
         signer: Signer,
         directory: DirectoryCache,
         mark: Mark,
+        room: Room,
         clock: Clock,
         committed: Callable[[], None],
     ) -> None:
@@ -100,6 +103,7 @@ class Acceptance:
         self._signer = signer
         self._directory = directory
         self._mark = mark
+        self._room = room
         self._clock = clock
         self._committed = committed
         self.accepted = 0
@@ -110,6 +114,7 @@ class Acceptance:
         Raises:
             Refused: with the code and the place of what is wrong; nothing has been stored then.
         """
+        self._room.require()
         now = self._clock.now()
         check_request(request, self._agency, now)
         self._directory.check_sendable(request, self._agency)

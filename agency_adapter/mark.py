@@ -12,6 +12,7 @@ Not recognised: a copy made less than a second before a crash and restored after
 mark along. `docs/limits.md` says so.
 """
 
+import errno
 import json
 import os
 from dataclasses import dataclass, field
@@ -61,17 +62,30 @@ class Mark:
         return mark
 
     def reserve(self, direction: str, year: int, number: int) -> None:
-        """Make sure that ``number`` of ``year`` is covered by the mark on the disk before it is used."""
+        """Make sure that ``number`` of ``year`` is covered by the mark on the disk before it is used.
+
+        Raises:
+            Refused: what :meth:`save` raises; nothing is reserved then.
+        """
         key = f"{direction}:{year}"
-        if number > self.reserved.get(key, 0):
+        before = self.reserved.get(key, 0)
+        if number > before:
             self.reserved[key] = number + BLOCK
-            self.save(flush=True)
+            try:
+                self.save(flush=True)
+            except Refused:
+                self.reserved[key] = before
+                raise
 
     def reserved_up_to(self, direction: str, year: int) -> int:
         return self.reserved.get(f"{direction}:{year}", 0)
 
     def save(self, *, flush: bool) -> None:
-        """Replace the file; with ``flush``, not before it is on the disk."""
+        """Replace the file; with ``flush``, not before it is on the disk.
+
+        Raises:
+            Refused: ``storage_full`` or ``store_unavailable``; the file is the old one then.
+        """
         content = json.dumps(
             {
                 "store_id": self.store_id,
@@ -83,6 +97,14 @@ class Mark:
         )
         if content == self._saved:
             return
+        try:
+            self._replace(content, flush=flush)
+        except OSError as error:
+            full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+            raise Refused(ErrorCode.STORAGE_FULL if full else ErrorCode.STORE_UNAVAILABLE) from error
+        self._saved = content
+
+    def _replace(self, content: str, *, flush: bool) -> None:
         fresh = self.path.with_suffix(".mark-new")
         with os.fdopen(os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
             file.write(content)
@@ -96,4 +118,3 @@ class Mark:
                 os.fsync(folder)
             finally:
                 os.close(folder)
-        self._saved = content

@@ -7,7 +7,6 @@ relay, then the store. A kill at any instant is the same as a stop without the c
 
 import asyncio
 import contextlib
-import shutil
 from collections.abc import Sequence
 
 import structlog
@@ -24,6 +23,7 @@ from agency_adapter.quarantine import DeadLetterOutbox, Quarantine
 from agency_adapter.readiness import Check, Readiness
 from agency_adapter.receipts import ReceiptDesk, ReceiptOutbox
 from agency_adapter.registry import Registry
+from agency_adapter.room import LEAST_FREE_BYTES, Room
 from agency_adapter.settings import Settings
 from agency_adapter.store.opening import Store, open_agency_store, progress, set_value, value
 from agency_adapter.transmissions import TransmissionOutbox, repeat_due
@@ -41,8 +41,6 @@ from trust.keys import FileKey
 from trust.token import Signer
 
 SWEEP_SECONDS = 1.0
-LEAST_FREE_BYTES = 64 * 1024 * 1024
-"""Below this much free disk the adapter stops accepting, so that what it owes (receipts) still finds room."""
 
 _log = structlog.get_logger("adapter")
 
@@ -101,8 +99,9 @@ class Adapter:
             (ReceiptOutbox(), TransmissionOutbox(), DeadLetterOutbox()),
             clock,
         )
+        self.room = Room(settings.path(settings.store).parent)
         self.acceptance = Acceptance(
-            agency, self.writer, signer, self.directory, self.store.mark, clock, self.relay.wake
+            agency, self.writer, signer, self.directory, self.store.mark, self.room, clock, self.relay.wake
         )
         registry = Registry(agency, self.writer, desk, self.store.mark, clock, self.relay.wake)
         self.correspondence = Correspondence(
@@ -145,7 +144,7 @@ class Adapter:
         await self.session.stop()
         await self.relay.stop()
         await self.writer.close()
-        self._note_progress()
+        self._count_progress()
         self.store.close()
         _log.info("adapter_stopped")
 
@@ -154,7 +153,7 @@ class Adapter:
         return Readiness((self._check_store(), self._check_broker(), self._check_directory(), self._check_keys()))
 
     def _check_store(self) -> Check:
-        free = shutil.disk_usage(self.settings.path(self.settings.store).parent).free
+        free = self.room.free()
         if free < LEAST_FREE_BYTES:
             return Check("store", ok=False, code=ErrorCode.STORAGE_FULL, detail=f"{free} bytes free")
         if self.store.restored:
@@ -237,7 +236,8 @@ class Adapter:
             try:
                 if await self.writer.submit(self._sweep_once, None):
                     self.relay.wake()
-                self._note_progress()
+                self._count_progress()
+                self.store.mark.save(flush=False)
                 if self.directory.refresh():
                     await self.writer.submit(self._note_directory, self.directory.current.version)
             except Refused as refusal:
@@ -256,7 +256,6 @@ class Adapter:
         set_value(connection, "directory_version", str(versions[-1]))
         return [None] * len(versions)
 
-    def _note_progress(self) -> None:
+    def _count_progress(self) -> None:
         with self.store.readings.connect() as connection:
             self.store.mark.letters, self.store.mark.arrivals = progress(connection)
-        self.store.mark.save(flush=False)

@@ -40,7 +40,14 @@ class Store:
     restored: bool
 
     def close(self) -> None:
-        self.mark.save(flush=True)
+        """Let go of the store, whether or not its mark can be written now.
+
+        A mark that lags behind its store harms nobody: it shows a restored copy a little less surely.
+        """
+        try:
+            self.mark.save(flush=True)
+        except Refused as refusal:
+            _log.warning("mark_lags", code=refusal.code)
         self.engine.dispose()
         self.readings.dispose()
         self.lock.release()
@@ -51,7 +58,8 @@ def open_agency_store(path: Path, agency: str) -> Store:
 
     Raises:
         Refused: ``store_locked`` (another process has it), ``store_newer`` (made by a later release),
-            ``store_foreign`` (another agency's), ``store_unavailable`` (cannot be opened), ``mark_invalid``.
+            ``store_foreign`` (another agency's), ``store_unavailable`` (cannot be opened), ``storage_full``,
+            ``mark_invalid``.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = StoreLock(path)
