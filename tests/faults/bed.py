@@ -1,7 +1,7 @@
 """What the fault tests add to a :class:`tests.support.adapters.Bed`: load, a look into the broker, and its repair."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -106,12 +106,27 @@ class FaultBed(Bed):
                 for number in range(count)
             ]
 
+    # What is waited for
+
+    def until(self, condition: Callable[[], object], what: str) -> None:
+        """Until ``condition`` is true; the failure shows the adapters' logs."""
+        eventually(condition, lambda: f"{what}\n{self.tails()}")
+
+    def wait_ready(self, *codes: str) -> None:
+        for code in codes:
+            self.adapter(code).wait_ready()
+
+    def wait_state(self, sender: str, letter_id: str, recipient: str, state: str) -> None:
+        """Until one transmission is in ``state``."""
+        self.until(lambda: self.adapter(sender).state(letter_id, recipient) == state, f"{recipient}: {state}")
+
     def wait_states(self, code: str, state: str, count: int) -> None:
         """Until ``count`` transmissions of ``code`` are in ``state``."""
-        eventually(
-            lambda: self.count(code, "transmissions WHERE state = ?", state) == count,
-            lambda: f"{count} {state}: {self.states(code)}\n{self.tails()}",
-        )
+        self.until(lambda: self.states(code).get(state, 0) == count, f"{count} {state}")
+
+    def wait_broker(self, code: str, problem: str) -> None:
+        """Until the adapter of ``code`` says that the broker is missing, and why."""
+        self.until(lambda: self.adapter(code).check("broker")["code"] == problem, problem)
 
     def states(self, code: str) -> dict[str, int]:
         return dict(self.adapter(code).rows("SELECT state, count(*) FROM transmissions GROUP BY state"))

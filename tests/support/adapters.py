@@ -41,7 +41,11 @@ PATIENCE_SECONDS = 60.0
 TREE = Path(__file__).parents[2]
 RUN = "from deploy.command import main; main()"
 QUICK_RUN = f"import broker.session; broker.session.LONGEST_WAIT_SECONDS = 0.1; {RUN}"
-TERMINAL = frozenset({"delivered", "not_delivered", "refused"})
+OPEN = """
+    SELECT (SELECT count(*) FROM transmissions WHERE state NOT IN ('delivered', 'not_delivered', 'refused'))
+    + (SELECT count(*) FROM receipts_issued WHERE relay_state < 2)
+"""
+"""Rows of a store for which something is still to come."""
 BODY = "نفيدكم بأن أعمال صيانة الطرق قد أنجزت وفق الجدول المعتمد، ونأمل صرف الدفعة المستحقة."
 
 Result = TypeVar("Result")
@@ -143,10 +147,12 @@ class AdapterProcess:
         self.process.kill()
         self.process.wait()
 
-    def stop(self) -> int:
-        """SIGTERM, and wait; returns the exit code."""
-        if self.running:
-            self.process.send_signal(signal.SIGTERM)
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait_stopped(self) -> int:
+        """After :meth:`terminate`: wait; returns the exit code."""
         try:
             return self.process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
@@ -188,20 +194,20 @@ class AdapterProcess:
         """State of one transmission."""
         return str(self.transmissions(letter_id)[recipient]["state"])
 
+    def metrics(self) -> dict[str, float]:
+        """Every metric of one reading, the samples of each summed."""
+        found: dict[str, float] = {}
+        for line in self.get("/metrics").body.splitlines():
+            if not line.startswith("#"):
+                name, value = line.partition("{")[0].partition(" ")[0], float(line.rpartition(" ")[2])
+                found[name] = found.get(name, 0) + value
+        return found
+
     def check(self, name: str) -> dict[str, Any]:
         """One dependency as ``/readyz`` shows it, with the status of the whole answer."""
         reply = self.get("/readyz")
         found: dict[str, Any] = next(each for each in reply.body["checks"] if each["name"] == name)
         return found | {"status": reply.status}
-
-    def metric(self, name: str) -> float:
-        """Sum of a metric's samples."""
-        lines = self.get("/metrics").body.splitlines()
-        return sum(
-            float(line.rpartition(" ")[2])
-            for line in lines
-            if line.partition("{")[0].partition(" ")[0] == name and not line.startswith("#")
-        )
 
     def _ask(self, method: str, where: str, document: object, headers: dict[str, str]) -> Reply:
         body = None if document is None else json.dumps(document, ensure_ascii=False).encode()
@@ -380,9 +386,10 @@ class Bed:
         """Stop adapters in good order; all of them unless named."""
         running = [self.adapters[code] for code in codes or self.adapters if self.adapters[code].running]
         for adapter in running:
-            adapter.process.send_signal(signal.SIGTERM)
+            adapter.terminate()
         for adapter in running:
-            assert adapter.stop() == 0, adapter.tail()
+            code = adapter.wait_stopped()
+            assert code == 0, f"{adapter.code} ended with {code}\n{adapter.tail()}"
 
     def reset(self) -> None:
         """Empty stores and queues, for the next test. Adapters are killed."""
@@ -410,7 +417,9 @@ class Bed:
         last = [Books()]
 
         def balanced() -> bool:
-            # While adapters write, a store read before another may lag behind it; balanced is balanced.
+            # Read in full only when nothing is open any more: it takes the time that the adapters need.
+            if any(adapter.rows(OPEN)[0][0] for adapter in self.adapters.values()):
+                return False
             last[0] = self.books()
             return last[0].balanced
 

@@ -1,0 +1,72 @@
+"""The broker will not take letters for now: all of them, or those of one recipient."""
+
+from tests.faults.bed import FaultBed
+from tests.support.adapters import AdapterProcess, send_until_answered
+
+LETTERS = 40
+MAILBOX = "inbox.MOF.routine"
+ROOM = 20_000
+"""Bytes: a few letters."""
+PROBES = 2
+
+
+def test_letters_wait_while_the_broker_is_blocked_by_an_alarm_and_then_all_arrive(bed: FaultBed) -> None:
+    bed.begin("MPW")
+    bed.start("MOF")
+    bed.wait_ready("MPW")
+    bed.block_publishers()
+    # The broker says that it is blocked to whoever publishes, not before.
+    send_until_answered(bed, "MPW", "first", ["MOF"])
+    bed.wait_broker("MPW", "broker_blocked")
+    with bed.load("MPW", ["MOF"], LETTERS):
+        pass
+    assert bed.adapter("MPW").check("broker")["status"] == 503
+    assert bed.states("MPW") == {"accepted": LETTERS + 1}
+
+    bed.unblock_publishers()
+    assert bed.close_books().delivered == LETTERS + 1
+
+
+def test_full_mailbox_is_probed_one_letter_at_a_time_and_holds_up_nobody_else(bed: FaultBed) -> None:
+    bed.narrow(MAILBOX, ROOM)
+    for code in ("MPW", "SAB", "MOI"):
+        bed.begin(code)
+    bed.wait_ready("MPW", "SAB", "MOI")
+    mpw = bed.adapter("MPW")
+    with bed.load("MPW", ["MOF"], LETTERS, urgent_every=0) as sending:
+        pass
+    last = sending[-1].result()
+    bed.until(lambda: mpw.transmissions(last)["MOF"]["waiting_since"], "waiting_since")
+    assert mpw.state(last, "MOF") == "accepted"
+
+    others = send_until_answered(bed, "MPW", "others", ["SAB", "MOI", "MOF"])
+    for code in ("SAB", "MOI"):
+        bed.wait_state("MPW", others, code, "delivered")
+        assert mpw.transmissions(others)[code]["waiting_since"] is None
+    urgent = send_until_answered(bed, "MPW", "urgent", ["MOF"], urgency="URGENT")
+    bed.wait_state("MPW", urgent, "MOF", "sent")
+    assert mpw.state(others, "MOF") == "accepted"
+    _watch_probes(mpw)
+
+    bed.widen()
+    bed.start("MOF")
+    books = bed.close_books()
+    assert (books.accepted, books.delivered) == (LETTERS + 2, LETTERS + 4)
+
+
+def _watch_probes(mpw: AdapterProcess) -> None:
+    """Nothing but probes is published now, and never two at a time."""
+    seen: set[int] = set()
+    first = _unanswered_and_refused(mpw)[1]
+    refused = first
+    while refused < first + PROBES:
+        unanswered, refused = _unanswered_and_refused(mpw)
+        seen.add(unanswered)
+    assert seen <= {0, 1}
+
+
+def _unanswered_and_refused(mpw: AdapterProcess) -> tuple[int, int]:
+    counted = mpw.metrics()
+    refused = counted["tarasul_messages_refused_total"]
+    answered = refused + counted["tarasul_messages_confirmed_total"] + counted["tarasul_messages_lost_total"]
+    return int(counted["tarasul_messages_published_total"] - answered), int(refused)
