@@ -51,12 +51,24 @@ DEFAULT_CONFIG = Path("adapter.toml")
 
 
 @agency_app.command()
-def run(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
+def run(
+    config: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--config",
+            "-c",
+            envvar="TARASUL_CONFIG",
+            help="Settings file of the adapter; may be repeated: one process then hosts several agencies.",
+        ),
+    ] = None,
+    *,
+    as_json: Json = False,
+) -> None:
     """Run the adapter until it is told to stop."""
     with _answering(as_json=as_json):
-        from agency_adapter.serving import run_adapter  # noqa: PLC0415 - the other commands need none of it
+        from agency_adapter.serving import run_adapters  # noqa: PLC0415 - the other commands need none of it
 
-        raise typer.Exit(run_adapter(config))
+        raise typer.Exit(run_adapters(config or [DEFAULT_CONFIG]))
 
 
 @agency_app.command()

@@ -16,16 +16,16 @@ FORBIDDEN = frozenset(
 )
 
 
-def configure(agency: str, level: int = logging.INFO) -> None:
-    """Set up logging for this process; ``agency`` stands in every line."""
+def speak_for(agency: str) -> None:
+    """From now on ``agency`` stands in every line that this task, and every task begun by it, logs."""
+    structlog.contextvars.bind_contextvars(agency=agency)
 
-    def add_agency(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        event["agency"] = agency
-        return event
 
+def configure(level: int = logging.INFO) -> None:
+    """Set up logging for this process; see :func:`speak_for`."""
     structlog.configure(
         processors=[
-            add_agency,
+            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.dict_tracebacks,

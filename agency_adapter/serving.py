@@ -1,17 +1,20 @@
-"""`tarasul agency run`: one adapter with its local API in one process, until it is told to stop.
+"""`tarasul agency run`: adapters with their local APIs in one process, until it is told to stop.
 
-When a part of the adapter fails of itself the process ends with exit code 1, for its supervisor to start it again:
-a process that looked alive and moved no letter would be worse than none.
+One process usually hosts one agency. When a part of its adapter fails of itself the process ends with exit code 1,
+for its supervisor to start it again: a process that looked alive and moved no letter would be worse than none. One
+process may host several agencies, each with its own keys, store, connections and port; there the one that fails is
+begun again by itself, with growing waits, and the others go on.
 """
 
 import asyncio
 import contextlib
 import os
+import random
 import secrets
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,8 @@ from agency_adapter.version import VERSION
 from broker.clock import Clock
 from schemas.errors import ErrorCode, Refused
 
+SHORTEST_WAIT_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 60.0
 STOP_SECONDS = 30.0
 """After a failure what still works gets so long to end in good order."""
 
@@ -70,12 +75,13 @@ def listen(settings: ApiSettings) -> socket.socket:
         raise Refused(ErrorCode.API_ADDRESS_UNUSABLE, address=address, problem=problem) from error
 
 
-async def serve(settings: Settings, clock: Clock) -> int:
-    """Run one adapter with its local API until SIGINT or SIGTERM; returns the exit code.
+async def serve(settings: Settings, clock: Clock, stop: asyncio.Event) -> bool:
+    """Run one adapter with its local API until ``stop`` is set; False when a part of it failed of itself.
 
     Raises:
         Refused: what :class:`agency_adapter.service.Adapter` and :func:`listen` raise, before anything has begun.
     """
+    logs.speak_for(settings.agency)
     with listen(settings.api) as listener:
         adapter = Adapter(settings, clock)
         server = _Server(
@@ -97,9 +103,6 @@ async def serve(settings: Settings, clock: Clock) -> int:
             )
         )
         loop = asyncio.get_running_loop()
-        stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
         await adapter.start()
         serving = loop.create_task(server.serve(sockets=[listener]), name="api")
         stopping = loop.create_task(stop.wait())
@@ -114,17 +117,71 @@ async def serve(settings: Settings, clock: Clock) -> int:
                 await adapter.stop()
         except TimeoutError:
             _log.error("stop_abandoned", seconds=STOP_SECONDS)
-        return 0 if in_order else 1
+        return in_order
 
 
-def run_adapter(config: Path) -> int:
-    """Run the adapter of the settings file ``config``; returns the exit code.
+async def serve_again(settings: Settings, clock: Clock, stop: asyncio.Event) -> None:
+    """Run one of several adapters; one that fails, or cannot begin, is begun again, and the others do not notice."""
+    failures = 0
+    while not stop.is_set():
+        began = clock.monotonic()
+        try:
+            if await serve(settings, clock, stop):
+                return
+        except Refused as refusal:
+            _log.error("adapter_cannot_begin", agency=settings.agency, code=refusal.code, problem=str(refusal))
+        failures = 0 if clock.monotonic() - began > LONGEST_WAIT_SECONDS else failures + 1
+        longest = min(LONGEST_WAIT_SECONDS, SHORTEST_WAIT_SECONDS * 2 ** min(failures, 10))
+        wait = random.uniform(longest / 2, longest)  # noqa: S311 - spreads load
+        _log.warning("adapter_begins_again", agency=settings.agency, seconds=round(wait, 1))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await stop.wait()
+
+
+async def serve_all(all_settings: Sequence[Settings], clock: Clock) -> int:
+    """Run one or several adapters until SIGINT or SIGTERM; returns the exit code.
+
+    One alone ends the process when it fails, for its supervisor to see; of several, each is begun again by itself.
 
     Raises:
-        Refused: see :func:`serve`; also ``settings_invalid``.
+        Refused: see :func:`serve`, for one alone.
     """
-    settings = read_settings(config)
-    logs.configure(settings.agency)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    if len(all_settings) == 1:
+        return 0 if await serve(all_settings[0], clock, stop) else 1
+    async with asyncio.TaskGroup() as group:
+        for settings in all_settings:
+            group.create_task(serve_again(settings, clock, stop), name=f"adapter {settings.agency}")
+    return 0
+
+
+def run_adapters(configs: Sequence[Path]) -> int:
+    """Run the adapters of the settings files ``configs``; returns the exit code.
+
+    Raises:
+        Refused: see :func:`serve_all`; also ``settings_invalid``, for two that share an agency, a store or a port too.
+    """
+    all_settings = [read_settings(config) for config in configs]
+    _require_apart(configs, all_settings)
+    logs.configure()
     # Commits wait in a thread for the disk; the default of 5 ms would keep them waiting for the interpreter too.
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-    return uvloop.run(serve(settings, Clock()))
+    return uvloop.run(serve_all(all_settings, Clock()))
+
+
+def _require_apart(configs: Sequence[Path], all_settings: Sequence[Settings]) -> None:
+    """Nothing may be two adapters'."""
+    seen: set[object] = set()
+    for config, settings in zip(configs, all_settings, strict=True):
+        store = settings.path(settings.store).resolve()
+        own = [("agency", settings.agency), ("store", store)]
+        own += [("api.port", settings.api.port)] if settings.api.port else []
+        for name, value in own:
+            if (name, value) in seen:
+                problem = f"{name} {value} is another adapter's too"
+                raise Refused(ErrorCode.SETTINGS_INVALID, path=str(config), problem=problem)
+            seen.add((name, value))

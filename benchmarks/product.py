@@ -53,7 +53,7 @@ def resident_mb() -> float:
 
 async def run(arguments: argparse.Namespace) -> None:
     settings = read_settings(arguments.config)
-    logs.configure(settings.agency, level=30)
+    logs.configure(level=30)
     adapter = Adapter(settings, Clock())
     await adapter.start()
     await adapter.session.wait_for(SessionState.READY)

@@ -1,13 +1,19 @@
 """The process around an adapter: its token, its address, and its end when a part of it fails."""
 
 import asyncio
+import os
+import signal
 import socket
 import sqlite3
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from agency_adapter.serving import api_token, listen, serve
+from agency_adapter import serving
+from agency_adapter.service import Adapter
+from agency_adapter.serving import api_token, listen, run_adapters, serve_all
 from agency_adapter.settings import ApiSettings, read_settings
 from broker.clock import Clock
 from broker.relay import Relay
@@ -15,15 +21,41 @@ from schemas.errors import ErrorCode, Refused
 from tests.support.authority import MadeAuthority
 
 
-def settings_file(folder: Path, port: int = 0) -> Path:
-    """Everything that MOF's adapter needs but a broker."""
-    authority = MadeAuthority(folder, agencies=["MOF", "MPW"])
-    home = authority.keys_folder("MOF").parent
-    (home / "root.pem").write_bytes(authority.root_file.read_bytes())
-    authority.write_directory(home / "directory.jws")
-    config = home / "adapter.toml"
-    config.write_text(f'agency = "MOF"\n[api]\nport = {port}\n[broker]\nnodes = ["127.0.0.1:1"]\n', "utf-8")
-    return config
+def settings_files(folder: Path, *codes: str) -> list[Path]:
+    """Everything that the adapters of ``codes`` need but a broker."""
+    authority = MadeAuthority(folder, agencies=codes)
+    configs = []
+    for code in codes:
+        home = authority.keys_folder(code).parent
+        (home / "root.pem").write_bytes(authority.root_file.read_bytes())
+        authority.write_directory(home / "directory.jws")
+        configs.append(home / "adapter.toml")
+        configs[-1].write_text(f'agency = "{code}"\n[api]\nport = 0\n[broker]\nnodes = ["127.0.0.1:1"]\n', "utf-8")
+    return configs
+
+
+class Begun:
+    """Counts how often the adapter of each agency has begun; somebody may wait for a count."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, then: Callable[[Adapter, int], None] | None = None) -> None:
+        self.times: Counter[str] = Counter()
+        self._changed = asyncio.Event()
+        start = Adapter.start
+
+        async def started(adapter: Adapter) -> None:
+            await start(adapter)
+            self.times[adapter.settings.agency] += 1
+            if then is not None:
+                then(adapter, self.times[adapter.settings.agency])
+            self._changed.set()
+
+        monkeypatch.setattr(Adapter, "start", started)
+
+    async def until(self, **times: int) -> None:
+        async with asyncio.timeout(30):
+            while self.times != times:
+                self._changed.clear()
+                await self._changed.wait()
 
 
 def test_the_token_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
@@ -45,10 +77,73 @@ def test_an_address_in_use_is_named_in_the_refusal() -> None:
 
 
 def test_an_adapter_whose_relay_fails_ends_with_exit_code_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = read_settings(settings_file(tmp_path))
+    [config] = settings_files(tmp_path, "MOF")
+    settings = read_settings(config)
 
     async def broken(_relay: Relay) -> None:
         raise sqlite3.DatabaseError("database disk image is malformed")
 
     monkeypatch.setattr(Relay, "_run", broken)
-    assert asyncio.run(serve(settings, Clock(0))) == 1
+    assert asyncio.run(serve_all([settings], Clock(0))) == 1
+
+
+def test_one_of_several_that_fails_is_begun_again_and_the_others_do_not_notice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "SHORTEST_WAIT_SECONDS", 0.01)
+    both = [read_settings(config) for config in settings_files(tmp_path, "MOF", "MPW")]
+
+    def fail_twice(adapter: Adapter, times: int) -> None:
+        if adapter.settings.agency == "MOF" and times < 3:
+            adapter.writer._life.fail(sqlite3.DatabaseError("database disk image is malformed"))
+
+    begun = Begun(monkeypatch, fail_twice)
+
+    async def story() -> int:
+        everything = asyncio.ensure_future(serve_all(both, Clock(0)))
+        await begun.until(MOF=3, MPW=1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return await everything
+
+    assert asyncio.run(story()) == 0
+
+
+def test_one_of_several_that_cannot_begin_is_tried_again_and_the_others_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(serving, "SHORTEST_WAIT_SECONDS", 0.01)
+    mof, mpw = (read_settings(config) for config in settings_files(tmp_path, "MOF", "MPW"))
+    key = mof.path(mof.keys.directory) / "seal.key"
+    hidden = key.with_suffix(".away")
+    key.rename(hidden)
+    begun = Begun(monkeypatch)
+
+    async def story() -> int:
+        everything = asyncio.ensure_future(serve_all([mof, mpw], Clock(0)))
+        await begun.until(MPW=1)
+        hidden.rename(key)
+        await begun.until(MPW=1, MOF=1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return await everything
+
+    assert asyncio.run(story()) == 0
+    assert "key_unreadable" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"agency": "MOF"}, "agency MOF"), ({"store": "../MOF/store.db"}, "store"), ({"port": 8155}, "api.port 8155")],
+)
+def test_two_adapters_that_share_something_are_refused(tmp_path: Path, change: dict[str, object], named: str) -> None:
+    for code, own in (("MOF", {"port": 8155}), ("MPW", {"port": 8156} | change)):
+        (tmp_path / code).mkdir()
+        values = {"agency": code, "store": "store.db"} | own
+        (tmp_path / code / "adapter.toml").write_text(
+            f'agency = "{values["agency"]}"\nstore = "{values["store"]}"\n'
+            f'[api]\nport = {values["port"]}\n[broker]\nnodes = ["127.0.0.1:1"]\n',
+            "utf-8",
+        )
+    with pytest.raises(Refused) as refused:
+        run_adapters([tmp_path / code / "adapter.toml" for code in ("MOF", "MPW")])
+    assert refused.value.code is ErrorCode.SETTINGS_INVALID
+    assert named in refused.value.text("en")
