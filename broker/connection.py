@@ -50,7 +50,7 @@ async def connect(address: BrokerAddress, node: str, name: str, tls: ssl.SSLCont
         address: see there.
         node: which of its nodes.
         name: shown in the broker's list of connections.
-        tls: made once per session by :meth:`BrokerAddress.tls`.
+        tls: made for each life of a session by :meth:`BrokerAddress.tls`.
 
     Raises:
         Exception: whatever aio-pika, aiormq, ssl or the socket raise; the session's supervisor counts every
@@ -64,4 +64,11 @@ async def connect(address: BrokerAddress, node: str, name: str, tls: ssl.SSLCont
         path="/" + address.vhost,
         query={"auth": "external", "heartbeat": str(HEARTBEAT_SECONDS), "name": name},
     )
-    return await aio_pika.connect(url, ssl_context=tls, timeout=CONNECT_TIMEOUT_SECONDS)
+    connection = aio_pika.Connection(url, ssl_context=tls)
+    try:
+        await connection.connect(timeout=CONNECT_TIMEOUT_SECONDS)
+    except BaseException:
+        # Left to the library it would be closed by a finaliser, in whatever thread that happens to run.
+        await connection.close()
+        raise
+    return connection

@@ -3,6 +3,7 @@
 Nothing here deletes a queue that holds a message. A second run finds nothing to do.
 """
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,9 @@ from broker.versions import BrokerVersion
 from schemas.errors import ErrorCode, Refused
 
 IMPORT_SECONDS = 120.0
+STATISTICS_SECONDS = 7.0
+"""The broker's statistics, consumers included, are up to 5 s old."""
+
 _MADE_BY_IMPORT = {ChangeAction.CREATE, ChangeAction.UPDATE, ChangeAction.REPLACE}
 
 
@@ -46,8 +50,8 @@ def apply(management: Management, topology: Topology) -> Applied:
     """Make the broker the same as ``topology``.
 
     An account that goes away is deleted first and its connections are closed, since revoked permissions leave
-    open consumers and busy publishers running. Then go bindings, exchanges and empty queues that are wrong;
-    then one import makes all that is missing.
+    open consumers and busy publishers running. Then go bindings, exchanges and empty queues that are wrong
+    (:data:`STATISTICS_SECONDS` later, when there are any); then one import makes all that is missing.
 
     Raises:
         Refused: ``broker_unreachable``, ``broker_refused``.
@@ -57,10 +61,16 @@ def apply(management: Management, topology: Topology) -> Applied:
         return Applied((), (), ())
     version = management.version()
     refusals: list[Refused] = []
-    for change in sorted(changes, key=_removal_order):
-        if change.action in {ChangeAction.DELETE, ChangeAction.REPLACE}:
-            refused = _remove(management, topology, change)
-            refusals += [refused] if refused is not None else []
+    removals = [change for change in changes if change.action in {ChangeAction.DELETE, ChangeAction.REPLACE}]
+    waited = False
+    for change in sorted(removals, key=_removal_order):
+        if change.kind is ChangeKind.QUEUE and not waited:
+            # No answer of the interface is younger: a consumer of a moment ago that holds a queue's only message
+            # shows in none of them, and the message would go with the queue.
+            time.sleep(STATISTICS_SECONDS)
+            waited = True
+        refused = _remove(management, topology, change)
+        refusals += [refused] if refused is not None else []
     definitions = _definitions(topology, changes, version)
     if definitions:
         management.post("/api/definitions", definitions, seconds=IMPORT_SECONDS)
@@ -144,8 +154,8 @@ def _remove_queue(management: Management, vhost: str, change: Change) -> Refused
     found = management.get(where)
     if found is None:
         return None
-    messages = max(int(found.get("messages") or 0), change.messages)
-    if not messages and (found.get("consumers") or found.get("type") == "stream"):
+    messages = int(found.get("messages") or 0)
+    if not messages and (_is_consumed(management, vhost, name) or found.get("type") == "stream"):
         # A consumer may hold what the statistics do not show yet; a stream cannot be looked into this way.
         return _not_empty(name, "?")
     if not messages:
@@ -158,6 +168,12 @@ def _remove_queue(management: Management, vhost: str, change: Change) -> Refused
         return _not_empty(name, messages)
     management.delete(where)
     return None
+
+
+def _is_consumed(management: Management, vhost: str, name: str) -> bool:
+    # A queue's own count of them lags behind this list in both directions.
+    consumers = management.get(path("consumers", vhost)) or []
+    return any(consumer["queue"]["name"] == name for consumer in consumers)
 
 
 def _not_empty(name: str, messages: int | str) -> Refused:
