@@ -15,23 +15,18 @@ Every method blocks; asynchronous callers use ``asyncio.to_thread``.
 
 import json
 import os
-import random
 import secrets
 import select
 import shutil
-import socket
 import ssl
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from broker import node_keeper
 from broker.configuration import (
     MIB,
     TOPOLOGY_USER,
@@ -41,15 +36,13 @@ from broker.configuration import (
     first_definitions,
     write,
 )
-from broker.node_certificates import CertificateFiles, ThrowawayAuthority, write_secret
+from broker.node_certificates import CertificateFiles, NodeTls, ThrowawayAuthority, write_secret
+from broker.node_identity import LOOPBACK, NodeIdentity
 from broker.node_installation import Installation, find_installation
+from broker.node_link import KeeperLink
 from broker.node_probe import answers_amqp, probe_context
 from schemas.errors import ErrorCode, Refused
 
-LOOPBACK = "127.0.0.1"
-# Below the range from which Linux gives ports to outgoing connections: none of these can take a port of a
-# node that is being restarted.
-PORTS = range(20_000, 32_000)
 READY_SECONDS = 90.0
 STOP_SECONDS = 20.0
 CTL_SECONDS = 60.0
@@ -59,52 +52,6 @@ LOG_TAIL_BYTES = 16_000
 ADDRESS_IN_USE = "eaddrinuse"
 # Two schedulers, no busy waiting: a test machine has other things to do.
 ERLANG_ARGUMENTS = "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none"
-
-
-@dataclass(frozen=True, slots=True)
-class NodeTls:
-    """Certificates for a node that shall not make throwaway ones.
-
-    Attributes:
-        broker: what the broker presents and trusts.
-        probe: a client certificate that the broker accepts, used only to see that it answers.
-    """
-
-    broker: BrokerTls
-    probe: CertificateFiles
-
-
-@dataclass(frozen=True, slots=True)
-class _Identity:
-    """What must stay the same from one start to the next: the data folder belongs to the node's name."""
-
-    name: str
-    amqps: int
-    management: int
-    prometheus: int
-    distribution: int
-    epmd: int
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports on loopback that nobody listens on now, below those that the kernel gives to outgoing connections."""
-    chooser = random.SystemRandom()
-    found: list[int] = []
-    while len(found) < count:
-        port = chooser.choice(PORTS)
-        if port not in found and _is_free(port):
-            found.append(port)
-    return found
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind((LOOPBACK, port))
-        except OSError:
-            return False
-        return True
 
 
 class PrivateNode:
@@ -151,13 +98,11 @@ class PrivateNode:
         self._given_tls = tls
         self._wanted_ports = {"amqps": amqps_port, "management": management_port}
         self._limits = (memory_limit, disk_free_limit, wal_max_size_bytes)
-        self._identity: _Identity | None = None
+        self._identity: NodeIdentity | None = None
         self._throwaway: ThrowawayAuthority | None = None
         self._clients: dict[str, CertificateFiles] = {}
-        self._keeper: subprocess.Popen[bytes] | None = None
+        self._keeper = KeeperLink(self.directory, temporary=self.temporary)
         self._pid = 0
-        self._socket: socket.socket | None = None
-        self._answers = b""
         self._lock = threading.RLock()
         self._probe: ssl.SSLContext | None = None
 
@@ -168,7 +113,7 @@ class PrivateNode:
         return self.installation.version
 
     @property
-    def identity(self) -> _Identity:
+    def identity(self) -> NodeIdentity:
         if self._identity is None:
             raise RuntimeError("the node has not been started")
         return self._identity
@@ -227,7 +172,7 @@ class PrivateNode:
 
     def _authority(self) -> ThrowawayAuthority:
         if self._throwaway is None:
-            self._hold_directory()
+            self._keeper.hold()
             self._throwaway = ThrowawayAuthority(self.directory / "tls")
         return self._throwaway
 
@@ -246,7 +191,7 @@ class PrivateNode:
         """
         with self._lock:
             for tries_left in reversed(range(PORT_TRIES)):
-                self._hold_directory()
+                self._keeper.hold()
                 fresh = self._prepare()
                 try:
                     self._start_once()
@@ -259,21 +204,21 @@ class PrivateNode:
                             self.close()
                         raise
                     self._identity = None
-                    (self.directory / "node.json").unlink()
+                    NodeIdentity.forget(self.directory)
                 else:
                     return
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """End the broker in good order; after ``seconds`` by SIGKILL. Data and ports stay."""
         with self._lock:
-            if self._socket is not None:
-                self._ask({"do": "stop", "seconds": seconds}, seconds + 15)
+            if self._keeper.there:
+                self._keeper.ask({"do": "stop", "seconds": seconds}, seconds + 15)
 
     def kill(self) -> None:
         """SIGKILL the broker, as a power cut would. Data and ports stay."""
         with self._lock:
-            if self._socket is not None:
-                self._ask({"do": "kill"}, 15)
+            if self._keeper.there:
+                self._keeper.ask({"do": "kill"}, 15)
 
     def restart(self) -> None:
         """:meth:`stop`, then :meth:`start` on the same ports."""
@@ -291,17 +236,12 @@ class PrivateNode:
     def running(self) -> bool:
         """Whether the broker's process runs."""
         with self._lock:
-            return self._socket is not None and self._ask({"do": "status"}, 15) == "running"
+            return self._keeper.there and self._keeper.ask({"do": "status"}, 15) == "running"
 
     def close(self) -> None:
         """End everything; a temporary folder is gone when this returns. Safe to call twice."""
         with self._lock:
-            keeper, self._keeper = self._keeper, None
-            if self._socket is not None:
-                self._socket.close()
-                self._socket = None
-            if keeper is not None:
-                keeper.wait(30)
+            self._keeper.close()
 
     def __enter__(self) -> Self:
         try:
@@ -335,71 +275,15 @@ class PrivateNode:
 
     # How it does it
 
-    def _hold_directory(self) -> None:
-        """Start the keeper, which makes and locks the folder."""
-        if self._keeper is not None and self._keeper.poll() is None:
-            return
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._keeper = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-I",
-                    "-S",
-                    str(Path(node_keeper.__file__)),
-                    str(theirs.fileno()),
-                    str(os.getpid()),
-                    str(self.directory),
-                    "temporary" if self.temporary else "lasting",
-                ],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        self._socket, self._answers = ours, b""
-        state = self._answer(30)
-        if state != "ready":
-            self.close()
-            raise Refused(
-                ErrorCode.NODE_NOT_STARTED,
-                problem=f"another node uses {self.directory}" if state == "in_use" else state,
-                log="–",
-            )
-
-    def _ask(self, request: dict[str, object], seconds: float) -> str:
-        if self._socket is None:
-            return "none"
-        self._socket.sendall(json.dumps(request).encode() + b"\n")
-        return self._answer(seconds)
-
-    def _answer(self, seconds: float) -> str:
-        if self._socket is None:
-            return "none"
-        self._socket.settimeout(seconds)
-        while b"\n" not in self._answers:
-            received = self._socket.recv(4096)
-            if not received:
-                return "the keeper ended"
-            self._answers += received
-        line, _, self._answers = self._answers.partition(b"\n")
-        return str(json.loads(line)["state"])
-
     def _prepare(self) -> bool:
         """Write what the node needs; True when its ports were chosen just now."""
         fresh = self._identity is None
-        remembered = self.directory / "node.json"
-        if fresh and remembered.exists():
-            self._identity, fresh = _Identity(**json.loads(remembered.read_text("utf-8"))), False
+        if fresh:
+            self._identity = NodeIdentity.remembered(self.directory)
+            fresh = self._identity is None
         if self._identity is None:
-            amqps, management, *others = free_ports(5)
-            self._identity = _Identity(
-                f"tarasul-{secrets.token_hex(4)}@localhost",
-                self._wanted_ports["amqps"] or amqps,
-                self._wanted_ports["management"] or management,
-                *others,
-            )
-            remembered.write_text(json.dumps(asdict(self._identity)), "utf-8")
+            self._identity = NodeIdentity.chosen(**self._wanted_ports)
+            self._identity.remember(self.directory)
         self._write_secrets()
         write(self._configuration(), self.directory / "configuration")
         return fresh
@@ -467,7 +351,7 @@ class PrivateNode:
             if old.exists():
                 old.replace(old.with_suffix(".previous"))
         epmd = [str(self.installation.epmd), "-port", str(self.identity.epmd), "-address", LOOPBACK]
-        state = self._ask(
+        state = self._keeper.ask(
             {
                 "do": "start",
                 "command": [str(self.installation.server)],
@@ -485,14 +369,9 @@ class PrivateNode:
 
     def _refuse_taken_ports(self) -> None:
         """The broker would start without the listener, and say so only in its log."""
-        identity = self.identity
-        for port in (identity.amqps, identity.management, identity.prometheus, identity.distribution):
-            if not _is_free(port):
-                raise Refused(
-                    ErrorCode.NODE_NOT_STARTED,
-                    problem=f"port {port} is taken",
-                    log=str(self.directory / "logs"),
-                )
+        port = self.identity.taken_port()
+        if port is not None:
+            raise Refused(ErrorCode.NODE_NOT_STARTED, problem=f"port {port} is taken", log=str(self.directory / "logs"))
 
     def _wait_until_ready(self, pid: int) -> None:
         tls = self.tls
@@ -513,7 +392,7 @@ class PrivateNode:
         finally:
             if process >= 0:
                 os.close(process)
-        self._ask({"do": "kill"}, 15)
+        self._keeper.ask({"do": "kill"}, 15)
         raise Refused(
             ErrorCode.NODE_NOT_STARTED, problem=self._log_tail()[-250:].strip(), log=str(self.directory / "logs")
         )

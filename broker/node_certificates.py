@@ -1,6 +1,6 @@
-"""Throwaway certificates for a private node that nobody gave any: one authority, made in memory, forgotten.
+"""Certificates of a private node: given, or thrown away with it (one authority, made in memory, forgotten).
 
-Only for trials, tests and benchmarks of the broker itself. Agencies' certificates come from
+Throwaway ones are for trials, tests and benchmarks of the broker itself. Agencies' certificates come from
 :mod:`trust.certificates`.
 """
 
@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from broker.configuration import BrokerTls
+
 VALID_DAYS = 30
 
 
@@ -24,6 +26,19 @@ class CertificateFiles:
 
     certificate: Path
     key: Path
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTls:
+    """Certificates for a node that shall not make throwaway ones.
+
+    Attributes:
+        broker: what the broker presents and trusts.
+        probe: a client certificate that the broker accepts, used only to see that it answers.
+    """
+
+    broker: BrokerTls
+    probe: CertificateFiles
 
 
 def write_secret(file: Path, content: bytes) -> None:

@@ -23,8 +23,7 @@ from pathlib import Path
 from cryptography import x509
 
 from broker.configuration import BrokerTls
-from broker.node import NodeTls
-from broker.node_certificates import CertificateFiles
+from broker.node_certificates import CertificateFiles, NodeTls
 from gateway.members import Members, authority_folder, write_whole
 from schemas.agencies import AGENCIES
 from schemas.directory import KeyPurpose

@@ -9,14 +9,18 @@ Everything is started by the commands that an operator would type, and ends with
 
 import contextlib
 import ctypes
+import fcntl
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -24,12 +28,14 @@ from typing import Any, Self, TypeVar
 from agency_adapter.client import AdapterClient, ProblemAnswer
 from agency_adapter.settings import read_settings
 from broker.management import Credentials, Management
-from broker.node import PrivateNode, free_ports
+from broker.node import PrivateNode
+from broker.node_identity import free_ports
 from gateway.bootstrap import BrokerPlace, bootstrap, node_tls
 from schemas.errors import ErrorCode, Refused
 
 POLL_SECONDS = 0.05
 PATIENCE_SECONDS = 60.0
+TIDYING_SECONDS = 5.0
 LOG_TAIL_BYTES = 4000
 PR_SET_PDEATHSIG = 1
 MARKER = ".tarasul-demo"
@@ -39,10 +45,13 @@ COMMAND = (sys.executable, "-m", "deploy.command")
 Answer = TypeVar("Answer")
 
 
-def _end_with_the_stage() -> None:
-    """In the child before exec: an adapter never outlives a stage that was killed."""
+def _end_with_the_stage(stage: int) -> None:
+    """In the child before exec: an adapter never outlives the process ``stage``, should that be killed."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != stage:
+        # It was killed before this one could ask to be told.
+        os._exit(1)
 
 
 def eventually(look: Callable[[], Answer], what: str, seconds: float = PATIENCE_SECONDS) -> Answer:
@@ -65,10 +74,14 @@ class Stage:
     Args:
         folder: of the demonstration. One that an earlier demonstration left is cleared; any other must be empty.
         codes: agencies.
+
+    Raises:
+        Refused: on entry, ``already_bootstrapped`` for a folder that is not a demonstration's, ``node_not_started``
+            when another demonstration is up in it, ``not_ready`` when something did not start.
     """
 
     def __init__(self, folder: Path, codes: Sequence[str]) -> None:
-        self.folder = folder.absolute()
+        self.folder = folder.resolve()
         self.codes = tuple(codes)
         self._node: PrivateNode | None = None
         self._adapters: dict[str, subprocess.Popen[bytes]] = {}
@@ -114,7 +127,7 @@ class Stage:
 
     def _set(self) -> None:
         if (self.folder / MARKER).exists():
-            shutil.rmtree(self.folder)
+            self._clear()
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         amqps, management, *api_ports = free_ports(2 + len(self.codes))
         place = BrokerPlace(
@@ -124,8 +137,7 @@ class Stage:
             sizes="trial",
             disk_bytes=shutil.disk_usage(self.folder.parent).total,
         )
-        bootstrap(self.folder, self.codes, datetime.now(UTC), broker=place, api_ports=api_ports)
-        (self.folder / MARKER).write_text("Made by 'tarasul demo run', which clears this folder.\n", "utf-8")
+        self._found(place, api_ports)
         self._node = PrivateNode(
             directory=self.folder / "broker-node",
             tls=node_tls(self.folder),
@@ -134,6 +146,37 @@ class Stage:
         )
         self._node.start()
         self.run("authority", "topology", "apply", "--config", str(self.folder / "authority" / "authority.toml"))
+
+    def _found(self, place: BrokerPlace, api_ports: Sequence[int]) -> None:
+        """The authority, with the marker in it from the start: a stage killed here leaves nothing in the next's way."""
+        if self.folder.exists() and not (self.folder.is_dir() and not any(self.folder.iterdir())):
+            raise Refused(ErrorCode.ALREADY_BOOTSTRAPPED, path=str(self.folder))
+        with tempfile.TemporaryDirectory(prefix=f".{self.folder.name}.", dir=self.folder.parent) as beside:
+            founded = Path(beside) / "founded"
+            bootstrap(founded, self.codes, datetime.now(UTC), broker=place, api_ports=api_ports)
+            (founded / MARKER).write_text("Made by 'tarasul demo run', which clears this folder.\n", "utf-8")
+            founded.replace(self.folder)
+
+    def _clear(self) -> None:
+        """Remove what an earlier demonstration left; never one that is up."""
+        lock = self.folder / "broker-node" / "lock"
+        if lock.exists():
+            with lock.open("rb") as held:
+
+                def ended() -> bool:
+                    try:
+                        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    except BlockingIOError:
+                        return False
+                    return True
+
+                try:
+                    # One that was killed a moment ago may still be tidying up.
+                    eventually(ended, "", TIDYING_SECONDS)
+                except Refused:
+                    problem = f"another demonstration is up in {self.folder}"
+                    raise Refused(ErrorCode.NODE_NOT_STARTED, problem=problem, log=str(lock.parent / "logs")) from None
+        shutil.rmtree(self.folder)
 
     def _end(self) -> None:
         for code in list(self._adapters):
@@ -160,7 +203,7 @@ class Stage:
                 stderr=log,
                 # A Ctrl-C in the terminal is ours to pass on, in good order.
                 start_new_session=True,
-                preexec_fn=_end_with_the_stage,  # noqa: PLW1509 - this process has one thread
+                preexec_fn=partial(_end_with_the_stage, os.getpid()),  # noqa: PLW1509 - this process has one thread
             )
 
     def wait_ready(self, code: str) -> Mapping[str, Any]:

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from broker.configuration import BrokerTls
-from broker.node import NodeTls, PrivateNode
-from broker.node_certificates import CertificateFiles
+from broker.node import PrivateNode
+from broker.node_certificates import CertificateFiles, NodeTls
 from broker.node_probe import answers_amqp, probe_context
 from schemas.directory import KeyPurpose
 from schemas.errors import ErrorCode
