@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from agency_adapter.api.faults import Faulty, body_faults
 from schemas.errors import ErrorCode, Refused
-from trust.ijson import parse
+from trust.ijson import dump, parse
 
 BODY_TIMEOUT_SECONDS = 30.0
 
@@ -24,23 +24,28 @@ class Body(Generic[Model]):
 
     Args:
         model: frozen, unknown members forbidden.
+        largest: bytes of the document at most, written compactly; judged before its members, so that what is too
+            large as a whole is told so, and not that one member of it has a limit of its own.
     """
 
-    def __init__(self, model: type[Model]) -> None:
+    def __init__(self, model: type[Model], largest: int | None = None) -> None:
         self.model = model
+        self.largest = largest
 
     async def __call__(self, request: Request) -> Model:
         """The body.
 
         Raises:
-            Refused: ``media_type_wrong``, ``body_too_large``, ``request_timeout``, or what
+            Refused: ``media_type_wrong``, ``body_too_large``, ``request_timeout``, ``payload_too_large``, or what
                 :func:`trust.ijson.parse` finds.
             Faulty: what is wrong with its members.
         """
         _require_json(request)
         limit: int = request.app.state.largest_body
         raw = await _read(request, limit)
-        parse(raw, max_bytes=limit)
+        document = parse(raw, max_bytes=limit)
+        if self.largest is not None and len(raw) > self.largest and (size := len(dump(document))) > self.largest:
+            raise Refused(ErrorCode.PAYLOAD_TOO_LARGE, size=size, limit=self.largest)
         try:
             # From JSON, not from the parsed object: only so do dates and codes pass strict models.
             return self.model.model_validate_json(raw)

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from agency_adapter import correspondence as view
+from agency_adapter.acceptance import LARGEST_REQUEST
 from agency_adapter.api import answers
 from agency_adapter.api.answers import (
     LetterAccepted,
@@ -83,7 +84,7 @@ def the_idempotency_key(
 async def send_letter(
     correspondence: TheCorrespondence,
     idempotency_key: Annotated[str | None, Depends(the_idempotency_key)],
-    letter: Annotated[LetterRequest, Depends(Body(LetterRequest))],
+    letter: Annotated[LetterRequest, Depends(Body(LetterRequest, LARGEST_REQUEST))],
 ) -> Response:
     """The answer is given after the letter has been signed and committed to the disk.
 

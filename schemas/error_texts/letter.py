@@ -49,7 +49,7 @@ TEXTS: Mapping[E, T] = {
         "Check the twelve digits against the civil identity card.",
     ),
     E.CURSOR_INVALID: T(
-        400,
+        422,
         "مؤشر الصفحة غير صالح.",
         "The page cursor is not valid.",
         "ابدأ من الصفحة الأولى دون مؤشر.",

@@ -138,7 +138,7 @@ class Party:
         if self in self.bed.parties:
             self.bed.parties.remove(self)
             await self.adapter.writer.close()
-            self.adapter._note_progress()
+            self.adapter._count_progress()
             self.adapter.store.close()
 
     async def crash(self) -> None:

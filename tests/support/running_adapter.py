@@ -111,10 +111,9 @@ class Server:
         return self.request("POST", path, body, {"Content-Type": "application/json", **(headers or {})})
 
     def raw(self, request: bytes) -> bytes:
-        """The bytes of the answer to the bytes of ``request``."""
+        """The bytes of the answer to the bytes of ``request``, which asks for the connection to be closed after it."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
             connection.sendall(request)
-            connection.shutdown(socket.SHUT_WR)
             return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
@@ -184,7 +183,10 @@ class RunningAdapter(Server):
 
     @contextlib.contextmanager
     def full_disk(self) -> Iterator[None]:
-        """While it lasts the store's file may not grow: SQLite answers as it does on a full disk."""
+        """While it lasts the store's file may not grow: SQLite answers as it does on a full disk.
+
+        The last pages of the file may have room for a small letter still; a large one finds none.
+        """
         self.run(self.adapter.writer.submit(_limit_pages, 1))
         try:
             yield
