@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.node import PrivateNode, free_ports
+from broker.node import PrivateNode
+from broker.node_identity import free_ports
 from gateway.bootstrap import BrokerPlace, bootstrap, node_tls
 from tests.gateway.founding import CODES, NOW, found
 from tests.gateway.topology_bed import Terminal, TopologyBed
