@@ -48,8 +48,10 @@ class Store:
             self.mark.save(flush=True)
         except Refused as refusal:
             _log.warning("mark_lags", code=refusal.code)
-        self.engine.dispose()
+        # The last to leave folds the write-ahead log into the store, which only the writing engine can do. A log
+        # left behind would be replayed over an old copy that is put in the store's place.
         self.readings.dispose()
+        self.engine.dispose()
         self.lock.release()
 
 
@@ -146,9 +148,12 @@ def _compare(connection: Connection, path: Path, store_id: str) -> tuple[Mark, b
             "store_restored", epoch=mark.epoch, letters=sent, letters_before=mark.letters, arrivals=arrived,
             arrivals_before=mark.arrivals,
         )  # fmt: skip
-        # What the copy calls open is published again: the recipients answer with what they know.
+        # What the copy calls open is published again, now: the recipients answer with what they know.
+        confirmed_at = transmissions.c.confirmed_at
         connection.execute(
-            update(transmissions).where(transmissions.c.relay_state == CONFIRMED).values(relay_state=PENDING)
+            update(transmissions)
+            .where(transmissions.c.relay_state == CONFIRMED)
+            .values(relay_state=PENDING, due_at=confirmed_at)
         )
     mark.letters, mark.arrivals = sent, arrived
     return mark, restored
