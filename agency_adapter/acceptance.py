@@ -5,6 +5,10 @@
 Everything that can be refused is refused before the transaction, with the reason. After it the letter will end, for
 each recipient, in exactly one terminal outcome.
 
+Before the checks comes the idempotency key: whoever repeats a request asks what became of it, and that does not
+change with a recipient's suspension, a deadline that passes or a full disk. The transaction looks again, and has the
+last word.
+
 Invariants: the answer is given after the commit; the same idempotency key with the same content gets the same
 answer, with other content ``idempotency_conflict``; no number is given twice.
 """
@@ -16,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Engine, insert, select
 
 from agency_adapter import numbers
 from agency_adapter.directory_cache import DirectoryCache
@@ -79,6 +83,7 @@ class Acceptance:
     Args:
         agency: code of the agency whose letters these are.
         writer: of the store.
+        readings: an engine on the same store for looking without a transaction.
         signer: of the agency's ``seal`` key.
         directory: as the adapter knows it now.
         mark: beside the store.
@@ -91,6 +96,7 @@ class Acceptance:
         self,
         agency: str,
         writer: Writer,
+        readings: Engine,
         signer: Signer,
         directory: DirectoryCache,
         mark: Mark,
@@ -100,6 +106,7 @@ class Acceptance:
     ) -> None:
         self._agency = agency
         self._writer = writer
+        self._readings = readings
         self._signer = signer
         self._directory = directory
         self._mark = mark
@@ -114,17 +121,20 @@ class Acceptance:
         Raises:
             Refused: with the code and the place of what is wrong; nothing has been stored then.
         """
+        content = request.model_dump_json().encode()
+        request_digest = hashlib.sha256(content).hexdigest()
+        if idempotency_key is not None and (given := self._given_before(idempotency_key, request_digest)) is not None:
+            return given
         self._room.require()
         now = self._clock.now()
         check_request(request, self._agency, now)
         self._directory.check_sendable(request, self._agency)
-        content = request.model_dump_json().encode()
         if len(content) > LARGEST_REQUEST:
             raise Refused(ErrorCode.PAYLOAD_TOO_LARGE, limit=LARGEST_REQUEST, size=len(content))
         pending = _Pending(
             request=request,
             idempotency_key=idempotency_key,
-            request_digest=hashlib.sha256(content).hexdigest(),
+            request_digest=request_digest,
             letter_id=uuid7(self._clock.unix_ms(), secrets.token_bytes(10)),
             issued_at=request.issued_at or now,
             recipients=[(recipient.agency, recipient.role.value) for recipient in request.recipients],
@@ -136,6 +146,11 @@ class Acceptance:
             passage(KillPoint.LETTER_COMMITTED)
             self._committed()
         return accepted
+
+    def _given_before(self, key: str, request_digest: str) -> Accepted | None:
+        with self._readings.connect() as connection:
+            known = _answers(connection, [key]).get(key)
+        return None if known is None else _replayed(known, request_digest)
 
     async def _commit(self, connection: Connection, items: Sequence[_Pending]) -> list[Accepted | Refused]:
         results: dict[int, Accepted | Refused] = {}
@@ -166,18 +181,7 @@ class Acceptance:
         A key that stands twice in the group gets its answer from the first (``leaders``).
         """
         keys = [pending.idempotency_key for pending in items if pending.idempotency_key is not None]
-        known: dict[str, tuple[str, Accepted]] = {}
-        if keys:
-            rows = connection.execute(
-                select(
-                    letters.c.idempotency_key,
-                    letters.c.request_digest,
-                    letters.c.letter_id,
-                    letters.c.outgoing_no,
-                    letters.c.digest,
-                ).where(letters.c.idempotency_key.in_(keys))
-            )
-            known = {row[0]: (row[1], Accepted(row[2], row[3], row[4], repeated=True)) for row in rows}
+        known = _answers(connection, keys) if keys else {}
         fresh: list[_Pending] = []
         in_this_group: dict[str, _Pending] = {}
         for pending in items:
@@ -185,9 +189,10 @@ class Acceptance:
             if key is None:
                 fresh.append(pending)
             elif key in known:
-                request_digest, accepted = known[key]
-                same = request_digest == pending.request_digest
-                results[id(pending)] = accepted if same else Refused(ErrorCode.IDEMPOTENCY_CONFLICT)
+                try:
+                    results[id(pending)] = _replayed(known[key], pending.request_digest)
+                except Refused as conflict:
+                    results[id(pending)] = conflict
             elif key in in_this_group:
                 if in_this_group[key].request_digest == pending.request_digest:
                     leaders[id(pending)] = in_this_group[key]
@@ -292,6 +297,32 @@ class Acceptance:
             ]
         connection.execute(insert(letters), rows)
         connection.execute(insert(transmissions), consignments)
+
+
+def _answers(connection: Connection, keys: Sequence[str]) -> dict[str, tuple[str, Accepted]]:
+    """By idempotency key the digest of the request that first bore it, and the answer that it got."""
+    rows = connection.execute(
+        select(
+            letters.c.idempotency_key,
+            letters.c.request_digest,
+            letters.c.letter_id,
+            letters.c.outgoing_no,
+            letters.c.digest,
+        ).where(letters.c.idempotency_key.in_(keys))
+    )
+    return {row[0]: (row[1], Accepted(row[2], row[3], row[4], repeated=True)) for row in rows}
+
+
+def _replayed(known: tuple[str, Accepted], request_digest: str) -> Accepted:
+    """The answer given before, to the same content.
+
+    Raises:
+        Refused: ``idempotency_conflict``: the key stood for other content.
+    """
+    first_digest, accepted = known
+    if first_digest != request_digest:
+        raise Refused(ErrorCode.IDEMPOTENCY_CONFLICT)
+    return accepted
 
 
 def _repeated(answer: Accepted | Refused) -> Accepted | Refused:

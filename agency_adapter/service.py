@@ -101,7 +101,15 @@ class Adapter:
         )
         self.room = Room(settings.path(settings.store).parent)
         self.acceptance = Acceptance(
-            agency, self.writer, signer, self.directory, self.store.mark, self.room, clock, self.relay.wake
+            agency,
+            self.writer,
+            self.store.readings,
+            signer,
+            self.directory,
+            self.store.mark,
+            self.room,
+            clock,
+            self.relay.wake,
         )
         registry = Registry(agency, self.writer, desk, self.store.mark, clock, self.relay.wake)
         self.correspondence = Correspondence(
