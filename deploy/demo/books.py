@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import Refused
+from schemas.errors import ErrorCode, Refused
 from schemas.identifiers import AUTHORITY
 from schemas.receipts import AUTHORITY_EVENTS, RECIPIENT_EVENTS, ReceiptEvent, parse_receipt
 from trust.certificates import read_certificate
@@ -110,13 +110,24 @@ def read_books(folder: Path, now: datetime) -> Books:
         now: the instant at which keys are judged.
 
     Raises:
-        Refused: when the directory cannot be opened or no store is there.
+        Refused: when the directory cannot be opened; ``file_unreadable`` when no store is there, as nothing would
+            then balance with nothing.
     """
     anchor = read_certificate(folder / "authority" / "root.pem")
-    directory = Directory.open((folder / "authority" / "directory.jws").read_bytes(), [anchor], now)
+    signed = folder / "authority" / "directory.jws"
+    try:
+        directory = Directory.open(signed.read_bytes(), [anchor], now)
+    except OSError as error:
+        raise Refused(ErrorCode.DIRECTORY_UNREADABLE, path=str(signed)) from error
     reader = _Reader(directory, now)
-    for store in sorted((folder / "agencies").glob("*/store.db")):
-        reader.read(store.parent.name, store)
+    stores = sorted((folder / "agencies").glob("*/store.db"))
+    if not stores:
+        raise Refused(ErrorCode.FILE_UNREADABLE, path=str(folder / "agencies" / "*" / "store.db"), problem="no store")
+    for store in stores:
+        try:
+            reader.read(store.parent.name, store)
+        except sqlite3.Error as error:
+            reader.unverified(f"the store of {store.parent.name} cannot be read: {error}")
     reader.match()
     users = folder / "broker-users.json"
     if users.exists():
@@ -144,7 +155,7 @@ class _Reader:
 
     def read(self, agency: str, store: Path) -> None:
         self.books.agencies += 1
-        with contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection:
+        with contextlib.closing(sqlite3.connect(f"{store.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             connection.row_factory = sqlite3.Row
             # One instant of the store, should somebody still write to it.
             connection.execute("BEGIN")
@@ -153,11 +164,11 @@ class _Reader:
             for row in _rows(connection, "SELECT * FROM receipts_received"):
                 receipt = self._keep_receipt(self._received_receipts, agency, "received", row)
                 if receipt is not None and receipt.addressee != agency:
-                    self._unverified(f"{agency} received a receipt for {receipt.addressee}")
+                    self.unverified(f"{agency} received a receipt for {receipt.addressee}")
             for row in _rows(connection, "SELECT * FROM receipts_issued"):
                 receipt = self._keep_receipt(self._issued_receipts, agency, "issued", row)
                 if receipt is not None and receipt.signer != agency:
-                    self._unverified(f"{agency} keeps a receipt of {receipt.signer} as its own")
+                    self.unverified(f"{agency} keeps a receipt of {receipt.signer} as its own")
             self._read_quarantine(agency, connection)
             for table in ("receipts_issued", "quarantine"):
                 waiting = connection.execute(
@@ -180,7 +191,7 @@ class _Reader:
             if (letter.sender, letter.letter_id, letter.outgoing_no, letter.digest) != (
                 agency, row["letter_id"], row["outgoing_no"], row["digest"],
             ):  # fmt: skip
-                self._unverified(f"letter {row['letter_id']} of {agency} is not what its row says")
+                self.unverified(f"letter {row['letter_id']} of {agency} is not what its row says")
                 continue
             self._sent[agency, letter.digest] = letter
             numbers[f"{row['year']} {letter.outgoing_no}"] += 1
@@ -214,7 +225,7 @@ class _Reader:
             if (letter.sender, letter.letter_id, letter.digest) != (
                 row["sender"], row["letter_id"], row["digest"],
             ) or agency not in letter.recipients:  # fmt: skip
-                self._unverified(f"inbox row {row['letter_id']} of {agency} is not what its letter says")
+                self.unverified(f"inbox row {row['letter_id']} of {agency} is not what its letter says")
             letters.append(replace(letter, incoming_no=row["incoming_no"]))
             if row["incoming_no"] is not None:
                 numbers[f"{row['year']} {row['incoming_no']}"] += 1
@@ -230,7 +241,7 @@ class _Reader:
                 try:
                     self._given_up[agency].add(open_token(row["body"], TokenType.LETTER).digest)
                 except Refused as refusal:
-                    self._unverified(f"quarantine row {row['seq']} of {agency}: {refusal}")
+                    self.unverified(f"quarantine row {row['seq']} of {agency}: {refusal}")
                 continue
             self.books.intruders.append(
                 {
@@ -316,11 +327,11 @@ class _Reader:
             key = verify(token, self._directory, purpose="seal", now=self._now)
             claims = token.claims()
         except Refused as refusal:
-            self._unverified(f"{what}: {refusal}")
+            self.unverified(f"{what}: {refusal}")
             return None
         recipients = frozenset(recipient["agency"] for recipient in claims["recipients"])
         if claims["sender"]["agency"] != key.agency:
-            self._unverified(f"{what}: signed by {key.agency}")
+            self.unverified(f"{what}: signed by {key.agency}")
             return None
         return _Letter(key.agency, claims["id"], claims["outgoing_no"], token.digest, recipients)
 
@@ -333,16 +344,16 @@ class _Reader:
             key = verify(token, self._directory, purpose=purpose, now=self._now)
             claims = parse_receipt(token.claims())
         except Refused as refusal:
-            self._unverified(f"{what}: {refusal}")
+            self.unverified(f"{what}: {refusal}")
             return None
         subject = claims.sub_id
         by_authority = key.agency == AUTHORITY and claims.event in AUTHORITY_EVENTS
         by_recipient = key.agency == subject.recipient and claims.event in RECIPIENT_EVENTS
         if claims.iss != key.agency or not (by_authority or by_recipient):
-            self._unverified(f"{what}: {key.agency} may not say {claims.event} of {subject.recipient}'s copy")
+            self.unverified(f"{what}: {key.agency} may not say {claims.event} of {subject.recipient}'s copy")
             return None
         if (claims.jti, subject.digest, claims.event) != (row["jti"], row["digest"], row["event"]):
-            self._unverified(f"{what}: the row is not what the receipt says")
+            self.unverified(f"{what}: the row is not what the receipt says")
         receipt = _Receipt(
             key.agency, claims.event, claims.aud, subject.digest, subject.recipient, claims.incoming_no, token.digest
         )
@@ -355,7 +366,7 @@ class _Reader:
     def _differs(self, difference: str) -> None:
         self.books.differences.append(difference)
 
-    def _unverified(self, difference: str) -> None:
+    def unverified(self, difference: str) -> None:
         self.books.unverified += 1
         self.books.differences.append(difference)
 

@@ -39,6 +39,8 @@ def run(
     once: Annotated[bool, typer.Option("--once", help="End when the story is over.")] = False,
 ) -> None:
     """Play the story; exit 0 only if the books balance. An earlier demonstration in FOLDER is cleared."""
+    if folder.resolve() == Path.cwd():
+        raise typer.BadParameter("the folder is replaced in one step: name it from outside", param_hint="FOLDER")
     # The stage is cleared on the way out, as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # The broker session of the intruder would log into the story.

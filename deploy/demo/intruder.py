@@ -8,6 +8,7 @@ exchange that SAB's account may write to,
 * a *replayed* letter: MPW's genuine letter, byte for byte.
 """
 
+import asyncio
 import base64
 import json
 from pathlib import Path
@@ -20,6 +21,8 @@ from broker.connection import BrokerAddress
 from broker.names import from_exchange
 from broker.publishing import Outcome, Outgoing
 from broker.session import Session, SessionState
+
+PATIENCE_SECONDS = 60.0
 
 
 def _encode(raw: bytes) -> bytes:
@@ -45,11 +48,16 @@ def hostile_messages(genuine: bytes) -> dict[str, bytes]:
 
 
 async def publish(address: BrokerAddress, agency: str, routing_key: str, messages: dict[str, bytes]) -> list[str]:
-    """Publish ``messages`` with the account of ``agency``; the names of those that the broker confirmed."""
+    """Publish ``messages`` with the account of ``agency``; the names of those that the broker confirmed.
+
+    Raises:
+        TimeoutError: the broker did not let the account in.
+    """
     session = Session(address, from_exchange(agency), {}, "intruder")
     session.start()
-    await session.wait_for(SessionState.READY)
     try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await session.wait_for(SessionState.READY)
         outcomes = await session.publish(
             [
                 Outgoing((number,), routing_key, body, "application/jose")

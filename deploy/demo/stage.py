@@ -37,6 +37,7 @@ POLL_SECONDS = 0.05
 PATIENCE_SECONDS = 60.0
 TIDYING_SECONDS = 5.0
 LOG_TAIL_BYTES = 4000
+LONGEST_LINE = 150
 PR_SET_PDEATHSIG = 1
 MARKER = ".tarasul-demo"
 USERS = "broker-users.json"
@@ -252,7 +253,11 @@ class Stage:
             del self._adapters[code]
 
     def _tail(self, code: str) -> str:
-        return (self.agency(code) / "adapter.log").read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace")
+        """The last line of an adapter's log, and where the rest is."""
+        log = self.agency(code) / "adapter.log"
+        lines = log.read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace").split("\n")
+        last = next((line for line in reversed(lines) if line.strip()), "–")
+        return f"{last[:LONGEST_LINE]} ({log})"
 
     # Commands
 
