@@ -1,9 +1,9 @@
 """A mark beside the store, by which a store restored from an old copy is recognised.
 
 Whoever restores yesterday's copy of a store and lets it number letters again gives two letters one number. So the
-adapter keeps, in a small file *outside* the store, how far the store had come (``letters``, ``arrivals``: highest
-row of either table) and up to which number each year's series is reserved. Numbers are reserved in blocks, flushed
-to the disk before the first of a block is used; the counts follow within a second.
+adapter keeps, in a small file *outside* the store, how far the store had come (:class:`Progress`) and up to which
+number each year's series is reserved. Numbers are reserved in blocks, flushed to the disk before the first of a block
+is used; the counts follow within a second.
 
 At the start a store that is behind its mark has been restored: it gets a new *epoch*, and its numbers go on above
 the reserved block. The numbers in between are a gap, which is listed.
@@ -15,6 +15,7 @@ mark along. `docs/limits.md` says so.
 import errno
 import json
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,16 +24,36 @@ from schemas.errors import ErrorCode, Refused
 BLOCK = 256
 """Numbers reserved at once: one flush for so many letters."""
 
+_SERIES = re.compile("(outgoing|incoming):[0-9]{4}")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a store has come: the highest row of each table in which every use of a number leaves one.
+
+    A registration changes the row of its letter, and no table but that of the issued receipts grows.
+    """
+
+    letters: int = 0
+    arrivals: int = 0
+    receipts: int = 0
+
+    def behind(self, other: "Progress") -> bool:
+        """Whether something that was there at ``other`` is missing here."""
+        return self.letters < other.letters or self.arrivals < other.arrivals or self.receipts < other.receipts
+
 
 @dataclass(slots=True)
 class Mark:
-    """The mark of one store. Not thread-safe: the adapter's loop owns it."""
+    """The mark of one store. Not thread-safe: the adapter's loop owns it.
+
+    ``reserved`` has the highest reserved number by ``direction:year``.
+    """
 
     path: Path
     store_id: str
     epoch: int = 1
-    letters: int = 0
-    arrivals: int = 0
+    progress: Progress = Progress()
     reserved: dict[str, int] = field(default_factory=dict)
     _saved: str = ""
 
@@ -51,9 +72,8 @@ class Mark:
                 path,
                 str(values["store_id"]),
                 int(values["epoch"]),
-                int(values["letters"]),
-                int(values["arrivals"]),
-                {str(year): int(number) for year, number in values["reserved"].items()},
+                Progress(int(values["letters"]), int(values["arrivals"]), int(values["receipts"])),
+                {_series(name): int(number) for name, number in values["reserved"].items()},
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise Refused(ErrorCode.MARK_INVALID, path=str(path)) from error
@@ -90,8 +110,9 @@ class Mark:
             {
                 "store_id": self.store_id,
                 "epoch": self.epoch,
-                "letters": self.letters,
-                "arrivals": self.arrivals,
+                "letters": self.progress.letters,
+                "arrivals": self.progress.arrivals,
+                "receipts": self.progress.receipts,
                 "reserved": self.reserved,
             }
         )
@@ -118,3 +139,14 @@ class Mark:
                 os.fsync(folder)
             finally:
                 os.close(folder)
+
+
+def _series(name: str) -> str:
+    """``name`` as it is, if a series can be called so.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not _SERIES.fullmatch(name):
+        raise ValueError(name)
+    return name

@@ -266,4 +266,4 @@ class Adapter:
 
     def _count_progress(self) -> None:
         with self.store.readings.connect() as connection:
-            self.store.mark.letters, self.store.mark.arrivals = progress(connection)
+            self.store.mark.progress = progress(connection)

@@ -1,7 +1,7 @@
 """Opening a store: create it, bring it up to date, and recognise one that was restored from an old copy."""
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import structlog
@@ -9,9 +9,9 @@ from sqlalchemy import Connection, Engine, func, inspect, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DatabaseError
 
-from agency_adapter.mark import Mark
+from agency_adapter.mark import Mark, Progress
 from agency_adapter.numbers import Direction, next_number
-from agency_adapter.store.tables import inbox, letters, meta, number_series, transmissions
+from agency_adapter.store.tables import inbox, letters, meta, number_series, receipts_issued, transmissions
 from broker.outbox import CONFIRMED, PENDING
 from broker.sqlite import StoreLock, open_for_reading, open_store
 from schemas.errors import ErrorCode, Refused
@@ -63,11 +63,15 @@ def open_agency_store(path: Path, agency: str) -> Store:
             ``store_foreign`` (another agency's), ``store_unavailable`` (cannot be opened), ``storage_full``,
             ``mark_invalid``.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = StoreLock(path)
     try:
-        engine = open_store(path)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = StoreLock(path)
+    except OSError as error:
+        raise Refused(ErrorCode.STORE_UNAVAILABLE) from error
+    engine: Engine | None = None
+    try:
         try:
+            engine = open_store(path)
             with engine.connect() as connection:
                 revision = _revision(connection)
             if revision != HEAD:
@@ -77,21 +81,21 @@ def open_agency_store(path: Path, agency: str) -> Store:
             with engine.begin() as connection:
                 store_id = _identify(connection, agency)
                 mark, restored = _compare(connection, path.with_suffix(".mark"), store_id)
-        except DatabaseError as error:
+        except (DatabaseError, OSError) as error:
             raise Refused(ErrorCode.STORE_UNAVAILABLE) from error
         mark.save(flush=True)
         return Store(engine, open_for_reading(path), mark, lock, restored)
     except BaseException:
+        if engine is not None:
+            engine.dispose()
         lock.release()
         raise
 
 
-def progress(connection: Connection) -> tuple[int, int]:
-    """Highest rows of letters and inbox, for the mark."""
-    return (
-        connection.execute(select(func.max(letters.c.seq))).scalar() or 0,
-        connection.execute(select(func.max(inbox.c.seq))).scalar() or 0,
-    )
+def progress(connection: Connection) -> Progress:
+    """How far the store has come, for the mark."""
+    last = (connection.execute(select(func.max(table.c.seq))).scalar() for table in (letters, inbox, receipts_issued))
+    return Progress(*(seq or 0 for seq in last))
 
 
 def value(connection: Connection, name: str) -> str | None:
@@ -128,11 +132,11 @@ def _identify(connection: Connection, agency: str) -> str:
 
 def _compare(connection: Connection, path: Path, store_id: str) -> tuple[Mark, bool]:
     epoch = int(value(connection, "epoch") or "1")
-    sent, arrived = progress(connection)
+    now = progress(connection)
     mark = Mark.read(path, store_id)
     if mark is None:
-        return Mark(path, store_id, epoch, sent, arrived), False
-    restored = sent < mark.letters or arrived < mark.arrivals or epoch < mark.epoch
+        return Mark(path, store_id, epoch, now), False
+    restored = now.behind(mark.progress) or epoch < mark.epoch
     if restored:
         mark.epoch = max(epoch, mark.epoch) + 1
         set_value(connection, "epoch", str(mark.epoch))
@@ -144,10 +148,7 @@ def _compare(connection: Connection, path: Path, store_id: str) -> tuple[Mark, b
                     .values(direction=direction, year=int(year), next=reserved + 1)
                     .on_conflict_do_update(index_elements=["direction", "year"], set_={"next": reserved + 1})
                 )
-        _log.error(
-            "store_restored", epoch=mark.epoch, letters=sent, letters_before=mark.letters, arrivals=arrived,
-            arrivals_before=mark.arrivals,
-        )  # fmt: skip
+        _log.error("store_restored", epoch=mark.epoch, has=asdict(now), had=asdict(mark.progress))
         # What the copy calls open is published again, now: the recipients answer with what they know.
         confirmed_at = transmissions.c.confirmed_at
         connection.execute(
@@ -155,5 +156,5 @@ def _compare(connection: Connection, path: Path, store_id: str) -> tuple[Mark, b
             .where(transmissions.c.relay_state == CONFIRMED)
             .values(relay_state=PENDING, due_at=confirmed_at)
         )
-    mark.letters, mark.arrivals = sent, arrived
+    mark.progress = now
     return mark, restored
