@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.management import Credentials
+from broker.management import Credentials, Management
 from broker.node import PrivateNode
 from broker.node_installation import find_installation
 from broker.node_probe import answers_amqp, probe_context
@@ -36,30 +36,45 @@ class Owned:
     """A node started by a process of its own, and what it had while it ran."""
 
     owner: "subprocess.Popen[str]"
+    temporary: Path
     directory: Path
     name: str
     processes: set[Process]
     addresses: set[tuple[str, int]]
 
 
-@contextlib.contextmanager
-def owned_node(temporary: Path) -> Iterator[Owned]:
-    owner = subprocess.Popen(
-        [sys.executable, "-c", OWNER],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"TMPDIR": str(temporary), "PYTHONPATH": str(Path.cwd())},
-        start_new_session=True,
-    )
-    with owner:
-        assert owner.stdout is not None
-        try:
-            said = json.loads(owner.stdout.readline())
-            processes = below(owner.pid)
-            yield Owned(owner, Path(said["directory"]), said["name"], processes, listened_by(processes))
-        finally:
+ENDS = ("SIGINT", "SIGKILL", "keeper killed")
+
+
+@pytest.fixture(scope="module")
+def owned_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Owned]]:
+    """A node for each way to end; they start at the same time, since that is most of what these tests cost."""
+    owners: dict[str, tuple[subprocess.Popen[str], Path]] = {}
+    try:
+        for end in ENDS:
+            temporary = tmp_path_factory.mktemp("owner")
+            owner = subprocess.Popen(
+                [sys.executable, "-c", OWNER],
+                stdout=subprocess.PIPE,
+                text=True,
+                env=os.environ | {"TMPDIR": str(temporary), "PYTHONPATH": str(Path.cwd())},
+                start_new_session=True,
+            )
+            owners[end] = owner, temporary
+        yield {end: _described(owner, temporary) for end, (owner, temporary) in owners.items()}
+    finally:
+        for owner, _ in owners.values():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(owner.pid, signal.SIGKILL)
+            with owner:
+                owner.wait(30)
+
+
+def _described(owner: "subprocess.Popen[str]", temporary: Path) -> Owned:
+    assert owner.stdout is not None
+    said = json.loads(owner.stdout.readline())
+    processes = below(owner.pid)
+    return Owned(owner, temporary, Path(said["directory"]), said["name"], processes, listened_by(processes))
 
 
 def _left_over(node: Owned) -> list[str]:
@@ -69,42 +84,43 @@ def _left_over(node: Owned) -> list[str]:
     return left + [f"folder {node.directory}"] * node.directory.exists()
 
 
-def _assert_nothing_left(node: Owned, temporary: Path) -> None:
+def _assert_nothing_left(node: Owned) -> None:
     deadline = time.monotonic() + GONE_WITHIN_SECONDS
     while (left := _left_over(node)) and time.monotonic() < deadline:
         # The keeper is no child of ours: there is nothing to wait on but its effect.
         time.sleep(0.05)
     assert left == []
-    assert list(temporary.iterdir()) == []
+    assert list(node.temporary.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_nothing_stays_when_the_owner_is_interrupted_or_killed(number: signal.Signals, tmp_path: Path) -> None:
-    with owned_node(tmp_path) as node:
-        commands = " ".join(process.command for process in node.processes)
-        assert "beam.smp" in commands
-        assert "epmd" in commands
-        assert len(node.addresses) >= 5  # AMQPS, management, Prometheus, distribution, epmd
+@pytest.mark.parametrize("end", ["SIGINT", "SIGKILL"])
+def test_nothing_stays_when_the_owner_is_interrupted_or_killed(owned_nodes: dict[str, Owned], end: str) -> None:
+    node = owned_nodes[end]
+    commands = " ".join(process.command for process in node.processes)
+    assert "beam.smp" in commands
+    assert "epmd" in commands
+    assert len(node.addresses) >= 5  # AMQPS, management, Prometheus, distribution, epmd
 
-        # The whole foreground group, as a terminal does it.
-        os.killpg(node.owner.pid, number)
-        node.owner.wait(30)
+    # The whole foreground group, as a terminal does it.
+    os.killpg(node.owner.pid, signal.Signals[end])
+    node.owner.wait(30)
 
-        _assert_nothing_left(node, tmp_path)
-
-
-def test_nothing_runs_on_when_the_keeper_itself_is_killed(tmp_path: Path) -> None:
-    with owned_node(tmp_path) as node:
-        [keeper] = [p for p in node.processes if "node_keeper" in p.command]
-        os.kill(keeper.pid, signal.SIGKILL)
-        deadline = time.monotonic() + GONE_WITHIN_SECONDS
-        while any(p in running() for p in node.processes) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert [p for p in node.processes if p in running()] == []
+    _assert_nothing_left(node)
 
 
-def test_two_nodes_run_side_by_side_and_listen_on_loopback_alone() -> None:
-    with PrivateNode() as one, PrivateNode() as other:
+def test_nothing_runs_on_when_the_keeper_itself_is_killed(owned_nodes: dict[str, Owned]) -> None:
+    node = owned_nodes["keeper killed"]
+    [keeper] = [p for p in node.processes if "node_keeper" in p.command]
+    os.kill(keeper.pid, signal.SIGKILL)
+    deadline = time.monotonic() + GONE_WITHIN_SECONDS
+    while any(p in running() for p in node.processes) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [p for p in node.processes if p in running()] == []
+
+
+def test_two_nodes_run_side_by_side_and_listen_on_loopback_alone(shared_node: PrivateNode) -> None:
+    one = shared_node
+    with PrivateNode() as other:
         addresses = listened_by(below(os.getpid()))
         hosts = {host for host, _ in addresses}
         assert hosts <= {"127.0.0.1", "::1"}
@@ -126,8 +142,13 @@ def test_two_nodes_run_side_by_side_and_listen_on_loopback_alone() -> None:
         # A certificate of one is nothing to the other.
         context = probe_context(other.tls.broker.authority, one.client("MPW").certificate, one.client("MPW").key)
         assert not answers_amqp("127.0.0.1", other.amqps_port, context, "localhost")
-        folders = (one.directory, other.directory)
-    assert not any(folder.exists() for folder in folders)
+    assert one.running
+    assert not other.directory.exists()
+
+
+def vhosts(node: PrivateNode) -> set[str]:
+    with Management(node.management_url, Credentials.read(node.credentials)) as management:
+        return {entry["name"] for entry in management.get("/api/vhosts")}
 
 
 def test_a_node_in_a_folder_keeps_its_data_ports_and_name(tmp_path: Path) -> None:
@@ -139,21 +160,21 @@ def test_a_node_in_a_folder_keeps_its_data_ports_and_name(tmp_path: Path) -> Non
         node.kill()
         assert not node.running
         node.start()
-        assert "kept" in node.ctl("list_vhosts")
-        node.stop()
-        node.wipe()
-        node.start()
-        assert "kept" not in node.ctl("list_vhosts")
-        node.ctl("add_vhost", "again")
+        assert "kept" in vhosts(node)
 
         with pytest.raises(Refused) as refused:
             PrivateNode(directory=folder).start()
         assert refused.value.code is ErrorCode.NODE_NOT_STARTED
 
+        with pytest.raises(RuntimeError):
+            node.wipe()
+        node.stop()
+        node.wipe()
+
     assert folder.exists()
     with PrivateNode(directory=folder) as node:
         assert node.identity == before
-        assert "again" in node.ctl("list_vhosts")
+        assert "kept" not in vhosts(node)
         assert Credentials.read(node.credentials).password == password
         everything = running()
         assert not any(password in process.command for process in everything)
