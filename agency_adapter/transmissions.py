@@ -2,7 +2,8 @@
 
 A confirm says that the broker and the journal have the letter, not that it was delivered. So a transmission stays
 open until its terminal receipt is stored: a quarter of an hour after its confirm it is published again, unchanged,
-with growing, jittered waits, until it expires. If only the receipt was lost, the recipient answers with the stored
+with waits that double up to six hours, each a quarter shorter or longer at random, until it expires. Tries that the
+broker refused, or that were lost with a connection, make no wait longer. If only the receipt was lost, the recipient answers with the stored
 one; if the broker lost its disk, the letter travels again. The guarantee rests on the two stores.
 """
 
@@ -59,7 +60,7 @@ class TransmissionOutbox:
 
 _t = tables.transmissions.c
 _WAIT = (
-    func.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * literal(1).bitwise_lshift(func.min(_t.attempts - 1, _MOST_DOUBLINGS)))
+    func.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * literal(1).bitwise_lshift(func.min(_t.confirms, _MOST_DOUBLINGS)))
     * bindparam("jitter", type_=Integer)
     / 100
 )
@@ -70,6 +71,7 @@ _CONFIRM = (
     .values(
         relay_state=CONFIRMED,
         confirmed_at=bindparam("now", type_=Integer),
+        confirms=_t.confirms + 1,
         sent_at=func.coalesce(_t.sent_at, bindparam("now", type_=Integer)),
         state=case((_t.state == TransmissionState.ACCEPTED.value, TransmissionState.SENT.value), else_=_t.state),
         due_at=cast(bindparam("now", type_=Integer) + _WAIT, Integer),

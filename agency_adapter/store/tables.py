@@ -67,6 +67,7 @@ transmissions = Table(
     Column("ended_at", Integer, comment="When the terminal receipt was stored."),
     Column("registered_no", Text, comment="The recipient's incoming number, as its receipt says."),
     Column("conflicts", Integer, nullable=False, server_default=text("0")),
+    Column("confirms", Integer, nullable=False, server_default=text("0"), comment="How often the broker had it."),
     *outbox_columns(),
     UniqueConstraint("digest", "recipient"),
     outbox_index("transmissions"),

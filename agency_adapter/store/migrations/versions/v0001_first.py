@@ -194,6 +194,13 @@ def upgrade() -> None:
             comment="The recipient's incoming number, as its receipt says.",
         ),
         sa.Column("conflicts", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column(
+            "confirms",
+            sa.Integer(),
+            server_default=sa.text("0"),
+            nullable=False,
+            comment="How often the broker had it.",
+        ),
         sa.Column("lane", sa.Text(), nullable=False),
         sa.Column("relay_state", sa.Integer(), nullable=False),
         sa.Column("due_at", sa.Integer(), nullable=False),
