@@ -56,20 +56,34 @@ AfterAck = Callable[[], None]
 Handler = Callable[[Sequence[Delivery]], Awaitable[AfterAck | None]]
 """Takes a batch; returns after its commit, with what is to be done once the batch has been acknowledged."""
 
+Arguments = Callable[[], Mapping[str, Any]]
 
-class Worker:
-    """Consumes one queue over one channel.
 
-    Args:
-        queue: to consume.
-        handler: gets each batch. When it raises :class:`Refused` (the store cannot be written for now) the batch
-            is kept, unacknowledged, and given to it again. When it raises anything else the worker has failed: the
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What one worker consumes.
+
+    Attributes:
+        queues: over one channel, in turn as messages arrive; each batch may hold messages of several.
+        handler: gets each batch. When it raises :class:`Refused` (the store cannot be written for now) the batch is
+            kept, unacknowledged, and given to it again. When it raises anything else the worker has failed: the
             session is rebuilt and the broker delivers the batch again.
+        arguments: of each consumer, asked for each time it begins: where to begin in a stream.
     """
 
-    def __init__(self, queue: str, handler: Handler) -> None:
-        self._queue = queue
-        self._handler = handler
+    queues: tuple[str, ...]
+    handler: Handler
+    arguments: Arguments = dict
+
+
+class Worker:
+    """Consumes the queues of one subscription over one channel."""
+
+    def __init__(self, subscription: Subscription) -> None:
+        self._queues = subscription.queues
+        self._name = ", ".join(subscription.queues[:2]) + ("…" if len(subscription.queues) > 2 else "")  # noqa: PLR2004
+        self._handler = subscription.handler
+        self._arguments = subscription.arguments
         self._arrived: list[aiormq.abc.DeliveredMessage] = []
         self._event = asyncio.Event()
         self._draining = asyncio.Event()
@@ -81,20 +95,21 @@ class Worker:
         self._channel = channel
         # A queue deleted under its consumer is announced by a cancel, nothing else.
         callbacks: Any = channel
-        callbacks.on_consumer_cancel_callbacks.add(lambda _: on_loss(f"consumer of {self._queue} cancelled"))
+        callbacks.on_consumer_cancel_callbacks.add(lambda _: on_loss(f"consumer of {self._name} cancelled"))
         await channel.basic_qos(prefetch_count=PREFETCH)
-        answer = await channel.basic_consume(self._queue, self._take)
-        self._tag = answer.consumer_tag or ""
-        self._task = asyncio.get_running_loop().create_task(self._work(), name=f"worker {self._queue}")
+        for queue in self._queues:
+            # The queue's name as the consumer's tag: a delivery names its consumer, not its queue.
+            await channel.basic_consume(queue, self._take, consumer_tag=queue, arguments=dict(self._arguments()))
+        self._task = asyncio.get_running_loop().create_task(self._work(), name=f"worker {self._name}")
         self._task.add_done_callback(lambda task: self._ended(task, on_loss))
 
     def _ended(self, task: asyncio.Task[None], on_loss: Callable[[str], None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("worker_failed", queue=self._queue, exc_info=error)
-            on_loss(f"worker of {self._queue} failed: {type(error).__name__}")
+            _log.error("worker_failed", queue=self._name, exc_info=error)
+            on_loss(f"worker of {self._name} failed: {type(error).__name__}")
         elif not self._abandoned and not self._draining.is_set():
             # A stray cancellation: the queue would have a consumer that takes and never acknowledges.
-            on_loss(f"worker of {self._queue} was cancelled")
+            on_loss(f"worker of {self._name} was cancelled")
 
     async def _take(self, message: aiormq.abc.DeliveredMessage) -> None:
         self._arrived.append(message)
@@ -111,7 +126,7 @@ class Worker:
             last = batch[-1].delivery_tag
             if last is None:
                 raise ValueError("a delivery without a tag")
-            after = await self._handle([_delivery(self._queue, message) for message in batch])
+            after = await self._handle([_delivery(message) for message in batch])
             await self._channel.basic_ack(last, multiple=True)
             if after is not None:
                 after()
@@ -125,7 +140,7 @@ class Worker:
                 return await self._handler(batch)
             except Refused as refusal:
                 # The store cannot take it now (full disk). It stays with the broker until it can.
-                _log.error("batch_waits", queue=self._queue, code=refusal.code, size=len(batch))
+                _log.error("batch_waits", queue=self._name, code=refusal.code, size=len(batch))
                 if self._draining.is_set():
                     raise
             with contextlib.suppress(TimeoutError):
@@ -137,7 +152,8 @@ class Worker:
         """Take nothing new, finish the batch in hand, give the rest back."""
         self._draining.set()
         self._event.set()
-        await self._channel.basic_cancel(self._tag)
+        for queue in self._queues:
+            await self._channel.basic_cancel(queue)
         if self._task is not None:
             await asyncio.wait((self._task,))
         if self._arrived and (last := self._arrived[-1].delivery_tag) is not None:
@@ -151,10 +167,10 @@ class Worker:
             await asyncio.gather(self._task, return_exceptions=True)
 
 
-def _delivery(queue: str, message: aiormq.abc.DeliveredMessage) -> Delivery:
+def _delivery(message: aiormq.abc.DeliveredMessage) -> Delivery:
     properties = message.header.properties
     return Delivery(
-        queue=queue,
+        queue=message.consumer_tag or "",
         exchange=message.exchange or "",
         routing_key=message.routing_key or "",
         body=message.body,

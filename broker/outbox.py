@@ -19,7 +19,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import Column, Connection, Index, Integer, Select, Table, Text, bindparam, func, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    Select,
+    Table,
+    Text,
+    bindparam,
+    func,
+    select,
+    text,
+    update,
+)
 
 from broker.kill_points import KillPoint
 from broker.publishing import Outgoing
@@ -33,19 +47,22 @@ def outbox_columns() -> tuple[Column[Any], ...]:
 
     ``lane`` is the routing key, ``due_at`` and ``lease_until`` are Unix milliseconds, ``attempts`` counts publishes.
     """
+    # Milliseconds need more than the 32 bits of PostgreSQL's INTEGER; SQLite has one kind.
+    moment = BigInteger().with_variant(Integer(), "sqlite")
     return (
         Column("lane", Text, nullable=False),
         Column("relay_state", Integer, nullable=False),
-        Column("due_at", Integer, nullable=False),
-        Column("lease_until", Integer, nullable=False, server_default=text("0")),
+        Column("due_at", moment, nullable=False),
+        Column("lease_until", moment, nullable=False, server_default=text("0")),
         Column("attempts", Integer, nullable=False, server_default=text("0")),
-        Column("confirmed_at", Integer),
+        Column("confirmed_at", moment),
     )
 
 
 def outbox_index(table: str) -> Index:
     """The index that claims walk; partial, so that a store full of finished letters costs nothing."""
-    return Index(f"{table}_waiting", "lane", "due_at", sqlite_where=text("relay_state = 0"))
+    waiting = text("relay_state = 0")
+    return Index(f"{table}_waiting", "lane", "due_at", sqlite_where=waiting, postgresql_where=waiting)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,11 +35,11 @@ import structlog
 from aio_pika.abc import AbstractConnection
 
 from broker.connection import BrokerAddress, connect
-from broker.consuming import AfterAck, Delivery, Handler, Worker
+from broker.consuming import AfterAck, Delivery, Handler, Subscription, Worker
 from broker.life import Life
 from broker.publishing import Outcome, Outgoing, Publisher
 
-__all__ = ["AfterAck", "Delivery", "Handler", "Session", "SessionState"]
+__all__ = ["AfterAck", "Delivery", "Handler", "Session", "SessionState", "Subscription"]
 
 OPEN_TIMEOUT_SECONDS = 30.0
 CONFIRM_TIMEOUT_SECONDS = 30.0
@@ -101,14 +101,24 @@ class Session:
     Args:
         address: broker nodes and transport certificate.
         exchange: the agency's own exchange, the only one it may publish to.
-        handlers: for each queue to consume, its handler.
+        handlers: for each queue that has a worker of its own, its handler.
         name: shown at the broker.
+        subscriptions: further workers, for what is not one queue from where it stands.
     """
 
-    def __init__(self, address: BrokerAddress, exchange: str, handlers: Mapping[str, Handler], name: str) -> None:
+    def __init__(
+        self,
+        address: BrokerAddress,
+        exchange: str,
+        handlers: Mapping[str, Handler],
+        name: str,
+        *,
+        subscriptions: Sequence[Subscription] = (),
+    ) -> None:
         self._address = address
         self._exchange = exchange
-        self._handlers = dict(handlers)
+        self._subscriptions = [Subscription((queue,), handler) for queue, handler in handlers.items()]
+        self._subscriptions += subscriptions
         self._name = name
         self._publisher: Publisher | None = None
         self._changed = asyncio.Event()
@@ -248,9 +258,9 @@ class Session:
             publisher = Publisher(channel, self._exchange, CONFIRM_TIMEOUT_SECONDS)
             consuming = await connect(self._address, node, f"{self._name} consume", tls)
             build.watch(consuming, "consuming connection")
-            for queue, handler in self._handlers.items():
-                build.workers.append(Worker(queue, handler))
-                channel = await build.channel(consuming, f"channel of {queue}", confirms=False)
+            for subscription in self._subscriptions:
+                build.workers.append(Worker(subscription))
+                channel = await build.channel(consuming, f"channel of {subscription.queues[0]}", confirms=False)
                 await build.workers[-1].open(channel, build.lose)
         return publishing, publisher
 
