@@ -12,7 +12,6 @@ Whether a letter is new is decided inside the transaction, in this order:
 """
 
 import asyncio
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from broker.writer import Writer
 from schemas.envelope import Lane
 from schemas.reasons import IncidentReason, NonDeliveryReason
 from schemas.receipts import ReceiptEvent
+from trust.token import identity_of
 
 BREATH_BYTES = 256 * 1024
 """After judging so much the loop gets its turn: a batch of the largest letters takes seconds, and a connection whose
@@ -265,7 +265,7 @@ def _incident(delivery: Delivery, incident: Incident) -> Rejected:
         authentic=False,
         publisher=incident.publisher,
         claimed_sender=incident.claimed_sender,
-        digest=incident.digest or hashlib.sha256(delivery.body).hexdigest(),
+        digest=incident.digest or identity_of(delivery.body),
     )
 
 

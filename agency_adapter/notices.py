@@ -6,7 +6,6 @@ What is not a receipt for a letter of ours, or comes from the wrong signer, is q
 to nobody; the other receipts of the same message count.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -31,7 +30,7 @@ from schemas.reasons import IncidentReason
 from schemas.receipts import AUTHORITY_EVENTS, RECIPIENT_EVENTS, Receipt, ReceiptEvent, parse_receipt
 from trust.directory import Directory
 from trust.errors import VerificationError
-from trust.token import TokenType, open_token
+from trust.token import TokenType, identity_of, open_token
 from trust.verification import verify
 
 MOST_TOKENS = 1024
@@ -321,7 +320,7 @@ def _faulty(delivery: Delivery, body: bytes, reason: IncidentReason, explanation
         "notices",
         authentic=False,
         publisher=publisher_of(delivery),
-        digest=hashlib.sha256(body).hexdigest(),
+        digest=identity_of(body),
     )
 
 

@@ -4,7 +4,6 @@ None of them is understood by this release. They are kept in the quarantine with
 authority, never dropped: an authority that is ahead of its adapters sees who is behind.
 """
 
-import hashlib
 from collections.abc import Sequence
 
 from sqlalchemy import Connection
@@ -14,6 +13,7 @@ from agency_adapter.quarantine import Quarantine, Rejected
 from broker.session import AfterAck, Delivery
 from broker.writer import Writer
 from schemas.reasons import IncidentReason
+from trust.token import identity_of
 
 
 class Orders:
@@ -37,7 +37,7 @@ class Orders:
                     "orders",
                     authentic=False,
                     publisher=publisher_of(delivery),
-                    digest=hashlib.sha256(delivery.body).hexdigest(),
+                    digest=identity_of(delivery.body),
                 )
                 for delivery in batch
             ],

@@ -159,6 +159,14 @@ def open_token(raw: bytes, expected: TokenType) -> OpenedToken:
     )
 
 
+def identity_of(raw: bytes) -> str:
+    """SHA-256 of what would be the signing input if ``raw`` were a token; of all of ``raw`` if it cannot be one.
+
+    For whoever speaks of bytes that it has put aside unopened: of a genuine token it says the token's digest.
+    """
+    return hashlib.sha256(raw.rpartition(b".")[0] if raw.count(b".") == _DOTS else raw).hexdigest()
+
+
 def stated_type(raw: bytes, among: Collection[TokenType]) -> TokenType:
     """Which of ``among`` a token says it is, for a reader that takes several kinds; :func:`open_token` comes next.
 
