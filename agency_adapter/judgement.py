@@ -113,7 +113,8 @@ def transport_incident(delivery: Delivery, expected_routing_key: str) -> tuple[I
         return IncidentReason.CARRIES_EXPIRATION, "carries an expiration"
     foreign = sorted(set(delivery.headers) - BROKER_HEADERS)
     if foreign:
-        return IncidentReason.CARRIES_FOREIGN_HEADER, f"carries headers {', '.join(n[:40] for n in foreign[:5])}"
+        # Names are a stranger's choice, and an operator will read them.
+        return IncidentReason.CARRIES_FOREIGN_HEADER, f"carries headers {', '.join(ascii(n[:40]) for n in foreign[:5])}"
     if delivery.routing_key != expected_routing_key:
         return IncidentReason.ROUTING_KEY_FOREIGN, f"routing key {delivery.routing_key[:80]!r}"
     return None

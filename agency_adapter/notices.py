@@ -24,6 +24,7 @@ from broker.outbox import CLOSED
 from broker.session import AfterAck, Delivery
 from broker.writer import Writer
 from schemas.delivery import TERMINAL_STATES, Effect, TransmissionState, advance
+from schemas.directory import KeyPurpose
 from schemas.errors import Refused
 from schemas.identifiers import AUTHORITY
 from schemas.reasons import IncidentReason
@@ -124,8 +125,8 @@ class Notices:
         lines = delivery.body.split(b"\n", MOST_TOKENS)
         faults = 0
         for number, line in enumerate(lines):
-            if faults == MOST_FAULTS:
-                explanation = f"follows {MOST_FAULTS} faulty tokens of the same message"
+            if number == MOST_TOKENS or faults == MOST_FAULTS:
+                explanation = f"follows {number} tokens of the same message, {faults} of them faulty"
                 yield _faulty(delivery, b"\n".join(lines[number:]), IncidentReason.TOKEN_MALFORMED, explanation)
                 return
             judged = self._judge_line(delivery, line)
@@ -147,12 +148,13 @@ class Notices:
     def _judge_token(self, delivery: Delivery, line: bytes, directory: Directory) -> _Genuine | Rejected:
         token = open_token(line, TokenType.RECEIPT)
         key = directory.key(token.kid)
-        purpose = "receipts" if key is not None and key.agency == AUTHORITY else "seal"
+        purpose = KeyPurpose.RECEIPTS if key is not None and key.purpose == KeyPurpose.RECEIPTS else KeyPurpose.SEAL
         key = verify(token, directory, purpose=purpose, now=self._clock.now())
         receipt = parse_receipt(token.claims())
+        # The authority speaks for the network with its receipts key; for letters to itself it is a recipient like any.
         allowed = (
-            receipt.event in AUTHORITY_EVENTS
-            if key.agency == AUTHORITY
+            receipt.event in AUTHORITY_EVENTS and key.agency == AUTHORITY
+            if key.purpose == KeyPurpose.RECEIPTS
             else receipt.event in RECIPIENT_EVENTS and key.agency == receipt.sub_id.recipient
         )
         if not allowed or receipt.iss != key.agency or receipt.aud != self._agency:

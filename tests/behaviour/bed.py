@@ -6,7 +6,9 @@ double, delay, reorder and forge.
 """
 
 import base64
+import functools
 import json
+import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +22,7 @@ from agency_adapter.receipts import ReceiptOutbox
 from agency_adapter.service import Adapter
 from agency_adapter.settings import BrokerSettings, Settings
 from agency_adapter.store import tables
+from agency_adapter.store.migrating import migrate
 from agency_adapter.transmissions import TransmissionOutbox
 from broker import outbox
 from broker.clock import Clock
@@ -27,6 +30,7 @@ from broker.names import from_exchange, inbox_queue, notices_queue
 from broker.outbox import OutboxSource
 from broker.publishing import Outgoing
 from broker.session import Delivery
+from broker.sqlite import open_store
 from schemas.directory import KeyPurpose
 from schemas.envelope import Lane, parse_request
 from schemas.identifiers import AUTHORITY
@@ -46,6 +50,17 @@ def request(*recipients: str, **members: Any) -> dict[str, Any]:
 
 def instant(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@functools.cache
+def _empty_store() -> bytes:
+    """A store with tables and nothing else: making the tables is most of an adapter's first start."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "store.db"
+        engine = open_store(file)
+        migrate(engine, None)
+        engine.dispose()
+        return file.read_bytes()
 
 
 class Bed:
@@ -84,6 +99,10 @@ class Bed:
 
     def open(self, code: str) -> "Party":
         """The adapter of ``code``, without a session to the broker."""
+        store = self.folder / "agencies" / code / "store.db"
+        if not store.exists():
+            store.parent.mkdir(parents=True, exist_ok=True)
+            store.write_bytes(_empty_store())
         party = Party(self, code, Adapter(self.settings(code), self.clock))
         party.adapter.writer.start()
         self.parties.append(party)
