@@ -70,7 +70,6 @@ def story(shared_bed: FaultBed) -> Iterator[FaultBed]:
 @pytest.mark.parametrize("point", DEATHS)
 def test_killed_adapter_loses_and_doubles_nothing(story: FaultBed, point: str, passage: int) -> None:
     bed, death = story, DEATHS[point]
-    accepted = bed.books().accepted
     if death.agency in bed.adapters:
         bed.adapter(death.agency).kill()
     armed = bed.begin(death.agency, kill_at=f"{point}:{passage}")
@@ -79,6 +78,7 @@ def test_killed_adapter_loses_and_doubles_nothing(story: FaultBed, point: str, p
         bed.begin(other)
     for each in bed.adapters.values():
         each.wait_ready()
+    accepted = bed.count("MPW", "letters")
     held, lacked = (bed.count(death.agency, rows) for rows in (death.holds, death.lacks))
     name = f"{point}-{passage}"
     keys = [_send(bed, f"{name}-before-{number}", delivered=True) for number in range(1, passage)]
