@@ -1,7 +1,7 @@
 """Receipts that this agency signs, and their outbox."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Table, insert, select, update
 
 from agency_adapter.store import tables
 from broker.clock import Clock
+from broker.configuration import LARGEST_MESSAGE
 from broker.kill_points import KillPoint
 from broker.names import notice_routing_key
 from broker.outbox import CONFIRMED, PENDING, confirm
@@ -140,8 +141,22 @@ class ReceiptOutbox:
                 body=b"\n".join(row[1] for row in part),
                 content_type=CONTENT_TYPE,
             )
-            for part in (rows[at : at + self.most_per_message] for at in range(0, len(rows), self.most_per_message))
+            for part in _parts(rows, self.most_per_message)
         ]
 
     def confirm(self, connection: Connection, keys: Sequence[int], now: int) -> None:
         confirm(connection, self.table, keys, now=now)
+
+
+def _parts(rows: Sequence[Any], most: int) -> Iterator[Sequence[Any]]:
+    """``rows`` in messages of ``most`` tokens, fewer where the tokens are so long that no broker would take them."""
+    part: list[Any] = []
+    size = 0
+    for row in rows:
+        size += len(row[1]) + 1
+        if part and (len(part) == most or size > LARGEST_MESSAGE):
+            yield part
+            part, size = [], len(row[1]) + 1
+        part.append(row)
+    if part:
+        yield part

@@ -3,8 +3,9 @@
 A confirm says that the broker and the journal have the letter, not that it was delivered. So a transmission stays
 open until its terminal receipt is stored: a quarter of an hour after its confirm it is published again, unchanged,
 with waits that double up to six hours, each a quarter shorter or longer at random, until it expires. Tries that the
-broker refused, or that were lost with a connection, make no wait longer. If only the receipt was lost, the recipient answers with the stored
-one; if the broker lost its disk, the letter travels again. The guarantee rests on the two stores.
+broker refused, or that were lost with a connection, make no wait longer. If only the receipt was lost, the recipient
+answers with the stored one; if the broker lost its disk, the letter travels again. The guarantee rests on the two
+stores.
 """
 
 import random
