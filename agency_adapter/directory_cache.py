@@ -15,6 +15,9 @@ from schemas.envelope import LetterRequest
 from schemas.errors import ErrorCode, Refused
 from trust.directory import Directory
 
+SECONDS_BETWEEN_TRIES = 60.0
+"""Opening a directory checks hundreds of certificates; one that was refused is not tried at every look."""
+
 _log = structlog.get_logger("directory")
 
 
@@ -38,6 +41,8 @@ class DirectoryCache:
         self._newest = newest
         self._seen = self._stamp()
         self._directory = self._open()
+        self._refused: tuple[int, int, int] | None = None
+        self._refused_at = 0.0
         self.problem: Refused | None = None
 
     @property
@@ -47,16 +52,20 @@ class DirectoryCache:
     def refresh(self) -> bool:
         """Read the file again if it has changed; True if a newer version took effect.
 
-        A file that cannot be used leaves the present directory in force and is remembered in ``problem``.
+        A file that cannot be used leaves the present directory in force and is remembered in ``problem``. It is opened
+        again when it changes, and once a minute: with time some become usable.
         """
+        stamp = None
         try:
             stamp = self._stamp()
             if stamp == self._seen:
+                self.problem = None
+                return False
+            if stamp == self._refused and self._clock.monotonic() - self._refused_at < SECONDS_BETWEEN_TRIES:
                 return False
             directory = self._open()
         except Refused as refusal:
-            self.problem = refusal
-            _log.error("directory_refused", code=refusal.code)
+            self._refuse(stamp, refusal)
             return False
         self._seen = stamp
         self.problem = None
@@ -65,6 +74,12 @@ class DirectoryCache:
         if changed:
             _log.info("directory_in_force", version=directory.version)
         return changed
+
+    def _refuse(self, stamp: tuple[int, int, int] | None, refusal: Refused) -> None:
+        if self.problem is None or stamp != self._refused or refusal.code is not self.problem.code:
+            _log.error("directory_refused", code=refusal.code)
+        self._refused, self._refused_at = stamp, self._clock.monotonic()
+        self.problem = refusal
 
     def require_valid(self) -> None:
         """Refuse to judge by a directory that has run out.
