@@ -70,6 +70,8 @@ def story(shared_bed: FaultBed) -> Iterator[FaultBed]:
 @pytest.mark.parametrize("point", DEATHS)
 def test_killed_adapter_loses_and_doubles_nothing(story: FaultBed, point: str, passage: int) -> None:
     bed, death = story, DEATHS[point]
+    if bed.adapters and not bed.books().balanced:
+        bed.restore()  # an earlier case failed; this one begins a new story
     if death.agency in bed.adapters:
         bed.adapter(death.agency).kill()
     armed = bed.begin(death.agency, kill_at=f"{point}:{passage}")
