@@ -13,10 +13,11 @@ import pytest
 
 from agency_adapter import serving
 from agency_adapter.service import Adapter
-from agency_adapter.serving import api_token, listen, run_adapters, serve_all
-from agency_adapter.settings import ApiSettings, read_settings
+from agency_adapter.serving import api_token, run_adapters, serve_all
+from agency_adapter.settings import read_settings
 from broker.clock import Clock
 from broker.relay import Relay
+from pages.server import listen
 from schemas.errors import ErrorCode, Refused
 from tests.support.authority import MadeAuthority
 
@@ -71,7 +72,7 @@ def test_an_address_in_use_is_named_in_the_refusal() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(Refused) as refused:
-            listen(ApiSettings(port=port))
+            listen("127.0.0.1", port)
     assert refused.value.code is ErrorCode.API_ADDRESS_UNUSABLE
     assert f"127.0.0.1:{port}" in refused.value.text("ar")
 

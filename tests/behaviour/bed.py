@@ -66,9 +66,9 @@ def _empty_store() -> bytes:
 class Bed:
     """See the module's docstring. ``clock`` is everybody's; ``authority`` makes keys and changes the directory."""
 
-    def __init__(self, folder: Path, codes: Sequence[str] = ("MPW", "MOF", "SAB")) -> None:
+    def __init__(self, folder: Path, codes: Sequence[str] = ("MPW", "MOF", "SAB"), at: datetime | None = None) -> None:
         self.folder = folder
-        self.clock = Clock(0)
+        self.clock = Clock(0 if at is None else (at - datetime.now(UTC)).total_seconds())
         self.authority = MadeAuthority(folder, self.clock.now(), codes)
         self.authority.version = 0
         self.codes = (*codes, AUTHORITY)
