@@ -26,6 +26,12 @@ def _settings() -> dict[str, Any]:
     return tomllib.loads((TREE / "pyproject.toml").read_text("utf-8"))
 
 
+def _rooms() -> list[str]:
+    rooms: list[str] = _settings()["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert {"schemas", "trust", "broker", "agency_adapter", "gateway", "deploy"} <= set(rooms)
+    return rooms
+
+
 def _tracked() -> list[str]:
     git = shutil.which("git")
     assert git is not None
@@ -84,7 +90,7 @@ def test_it_holds_what_is_read_when_it_runs(name: str, contents: set[str]) -> No
 
 
 def test_it_holds_the_tracked_files_of_the_rooms_and_nothing_else(contents: set[str]) -> None:
-    rooms = tuple(f"{room}/" for room in _settings()["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
+    rooms = tuple(f"{room}/" for room in _rooms())
     own = {name for name in contents if not name.startswith("tarasul-0")}
     assert own == {name for name in _tracked() if name.startswith(rooms)}
     assert not any(name.startswith(("tests/", "benchmarks/", "docs/")) for name in own)
@@ -145,7 +151,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
 
 
 def test_nothing_of_the_tree_is_what_runs_there(installed: Installed) -> None:
-    for room in ("schemas", "trust", "broker", "agency_adapter", "gateway", "deploy"):
+    for room in _rooms():
         place = Path(installed.run("python", "-c", f"import {room}; print({room}.__file__)").strip())
         assert place.is_relative_to(installed.programs.parent)
 
