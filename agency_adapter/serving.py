@@ -12,22 +12,21 @@ import os
 import random
 import secrets
 import signal
-import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import structlog
-import uvicorn
 import uvloop
 
-from agency_adapter import logs
 from agency_adapter.api.app import create_app
 from agency_adapter.service import Adapter
-from agency_adapter.settings import ApiSettings, Settings, read_settings
+from agency_adapter.settings import Settings, read_settings
 from agency_adapter.version import VERSION
+from broker import logs
 from broker.clock import Clock
+from pages.server import QuietServer, listen
 from schemas.errors import ErrorCode, Refused
 
 SHORTEST_WAIT_SECONDS = 1.0
@@ -38,14 +37,6 @@ STOP_SECONDS = 30.0
 SWITCH_INTERVAL_SECONDS = 0.001
 
 _log = structlog.get_logger("adapter")
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handling, which would stop the API and leave the adapter running."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def api_token(file: Path) -> str:
@@ -60,21 +51,6 @@ def api_token(file: Path) -> str:
     return file.read_text("ascii").strip()
 
 
-def listen(settings: ApiSettings) -> socket.socket:
-    """The socket of the local API.
-
-    Raises:
-        Refused: ``api_address_unusable``.
-    """
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=256)
-    except OSError as error:
-        address = f"{settings.host}:{settings.port}"
-        problem = error.strerror or type(error).__name__
-        raise Refused(ErrorCode.API_ADDRESS_UNUSABLE, address=address, problem=problem) from error
-
-
 async def serve(settings: Settings, clock: Clock, stop: asyncio.Event) -> bool:
     """Run one adapter with its local API until ``stop`` is set; False when a part of it failed of itself.
 
@@ -82,26 +58,17 @@ async def serve(settings: Settings, clock: Clock, stop: asyncio.Event) -> bool:
         Refused: what :class:`agency_adapter.service.Adapter` and :func:`listen` raise, before anything has begun.
     """
     logs.speak_for(settings.agency)
-    with listen(settings.api) as listener:
+    with listen(settings.api.host, settings.api.port) as listener:
         adapter = Adapter(settings, clock)
-        server = _Server(
-            uvicorn.Config(
-                create_app(
-                    adapter.correspondence,
-                    token=api_token(settings.path(settings.api.token_file)),
-                    readiness=adapter.readiness,
-                    metrics=adapter.metrics.exposition,
-                    largest_body=settings.api.largest_body,
-                    version=VERSION,
-                ),
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                ws="none",
-                timeout_graceful_shutdown=5,
-                server_header=False,
-            )
+        app = create_app(
+            adapter.correspondence,
+            token=api_token(settings.path(settings.api.token_file)),
+            readiness=adapter.readiness,
+            metrics=adapter.metrics.exposition,
+            largest_body=settings.api.largest_body,
+            version=VERSION,
         )
+        server = QuietServer(app)
         loop = asyncio.get_running_loop()
         await adapter.start()
         serving = loop.create_task(server.serve(sockets=[listener]), name="api")

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import uvloop
 
-from agency_adapter import logs
 from agency_adapter.service import Adapter
 from agency_adapter.settings import read_settings
+from broker import logs
 from broker.clock import Clock
 from broker.session import SessionState
 from schemas.envelope import LetterRequest, parse_request

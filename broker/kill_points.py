@@ -25,6 +25,9 @@ class KillPoint(StrEnum):
     RECEIPT_CONFIRMED_UNMARKED = "receipt_confirmed_unmarked"
     RECEIPT_RECEIVED_UNCOMMITTED = "receipt_received_uncommitted"
     RECEIPT_COMMITTED_UNACKED = "receipt_committed_unacked"
+    DEAD_LETTER_RECEIVED_UNSTORED = "dead_letter_received_unstored"
+    DEAD_LETTER_STORED_UNACKED = "dead_letter_stored_unacked"
+    DEAD_LETTER_ACKED_UNANSWERED = "dead_letter_acked_unanswered"
 
 
 def _armed() -> tuple[KillPoint | None, int]:

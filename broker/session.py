@@ -169,6 +169,10 @@ class Session:
             self._break("a publish was not answered")
         return outcomes
 
+    def begin_anew(self, reason: str) -> None:
+        """End this life of the session and build the next; what is unacknowledged is delivered again."""
+        self._break(reason)
+
     # -- the supervisor --------------------------------------------------------------------------------------
 
     def _become(self, state: SessionState) -> None:

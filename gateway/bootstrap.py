@@ -3,8 +3,9 @@
 What is made, each in the place where it is used:
 
     root-offline/          the root's key and certificate: signs issuing authorities and nothing else; take it away
-    authority/             issuing/, keys/ (directory, receipts, log), broker/ (the broker's certificate), root.pem,
-                           members.json, directory.jws, authority.toml
+    authority/             issuing/, keys/ (directory, receipts, log), accounts/ (the authority's own log-ins at the
+                           broker), broker/ (the broker's certificate), root.pem, members.json, directory.jws,
+                           authority.toml
     agencies/<CODE>/       adapter.toml, root.pem, directory.jws, keys/ (transport, seal, envelope)
 
 This makes the agencies' keys too, for a trial on one machine: an agency that joins for good makes its own and sends
@@ -24,6 +25,7 @@ from cryptography import x509
 
 from broker.configuration import BrokerTls
 from broker.node_certificates import CertificateFiles, NodeTls
+from broker.topology import AUDIT_USER, LOG_USER
 from gateway.members import Members, authority_folder, write_whole
 from schemas.agencies import AGENCIES
 from schemas.directory import KeyPurpose
@@ -151,6 +153,8 @@ class _Founder:
         )
         write_certificates(home / "root.pem", [root.certificate])
         self._broker_certificates(home / "broker")
+        for user in (AUDIT_USER, LOG_USER):
+            self._log_in(user, home / "accounts", user)
         members = Members(self._folder)
         keys = [self._key(AUTHORITY, purpose, home / "keys") for purpose in AUTHORITY_PURPOSES]
         members.add(AUTHORITY, AUTHORITY_NAMES, "authority", keys)
@@ -193,15 +197,20 @@ class _Founder:
             not_after=self._after(CERTIFICATE_DAYS),
         )
         self._write_chain(folder / "broker.pem", server)
-        # Shows that the broker answers; no account bears its name.
-        probe = self._issuing.issue_certificate(
+        # The probe shows that the broker answers; no account bears its name.
+        self._log_in(PROBE, folder, "probe")
+
+    def _log_in(self, user: str, folder: Path, name: str) -> None:
+        """A certificate with which the authority's own program ``user`` reaches the broker."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        certificate = self._issuing.issue_certificate(
             KeyPurpose.TRANSPORT,
-            PROBE,
-            generate_key(folder / "probe.key"),
+            user,
+            generate_key(folder / f"{name}.key"),
             not_before=self._start,
             not_after=self._after(CERTIFICATE_DAYS),
         )
-        self._write_chain(folder / "probe.pem", probe)
+        self._write_chain(folder / f"{name}.pem", certificate)
 
     def _write_chain(self, file: Path, certificate: x509.Certificate) -> None:
         write_certificates(file, [certificate, self._issuing.certificate])
@@ -218,6 +227,7 @@ class _Founder:
         return (
             "# The central authority. Paths are relative to this file.\n"
             "[broker]\n"
+            f'addresses = ["{self._broker.host}:{self._broker.port}"]\n'
             f'management = "{self._broker.management}"\n'
             f'credentials = "{self._broker.credentials}"\n'
             f'sizes = "{self._broker.sizes}"\n'

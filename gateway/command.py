@@ -22,6 +22,7 @@ from broker.topology import Topology, build_topology, check_sizes
 from broker.topology_apply import apply, check
 from broker.topology_plan import Change
 from gateway.bootstrap import BrokerPlace, bootstrap, hand_out_directory
+from gateway.dead_letters_command import dead_letters_app
 from gateway.members import Members
 from gateway.settings import AuthoritySettings, read_authority_settings
 from schemas.agencies import connected
@@ -47,6 +48,7 @@ topology_app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 authority_app.add_typer(topology_app, name="topology")
+authority_app.add_typer(dead_letters_app, name="dead-letters")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")]
 Config = Annotated[Path, typer.Option("--config", "-c", envvar="TARASUL_AUTHORITY", help="Settings of the authority.")]
@@ -98,6 +100,14 @@ def directory(
         _put({"version": members.version, "agencies": handed})
         return
     _say((f"وُقّع الدليل، الإصدار {members.version}.", f"Directory {members.version} is signed."))
+
+
+@authority_app.command()
+def run(*, config: Config = DEFAULT_CONFIG) -> None:
+    """Read the journal and audit the dead letters until told to stop. Several may run: one works, others stand by."""
+    from gateway.serving import run_authority  # noqa: PLC0415 - the other commands need none of it
+
+    raise typer.Exit(run_authority(read_authority_settings(config)))
 
 
 @topology_app.command()

@@ -5,13 +5,16 @@ Paths are relative to the file. Unknown members are refused by name.
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from broker.topology import PRODUCTION_SIZES, TRIAL_SIZES, Cluster, Sizes
 from schemas.errors import ErrorCode, Refused
+
+if TYPE_CHECKING:
+    from broker.connection import BrokerAddress
 
 
 class _Table(BaseModel):
@@ -27,6 +30,7 @@ class BrokerSettings(_Table):
     """The broker, as its operator reaches it.
 
     Attributes:
+        addresses: ``host:port`` of AMQP over TLS, for the authority's own programs.
         management: URL of the management interface; HTTPS unless it is on this machine.
         credentials: JSON file (0600) with ``user`` and ``password``.
         ca_file: to which the management interface's certificate must chain.
@@ -36,6 +40,7 @@ class BrokerSettings(_Table):
         disk_bytes: size of the disk with the broker's data; found out when the broker is on this machine.
     """
 
+    addresses: Annotated[tuple[str, ...], Field(min_length=1)] = ("localhost:5671",)
     management: Annotated[str, AfterValidator(_with_a_good_port)] = "https://localhost:15671"
     credentials: Path = Path("broker/management.json")
     ca_file: Path = Path("root.pem")
@@ -53,9 +58,28 @@ class BrokerSettings(_Table):
         return PRODUCTION_SIZES if self.sizes == "production" else TRIAL_SIZES
 
 
-class AuthoritySettings(_Table):
-    """See the module's docstring. ``root`` and ``directory_file`` say who is a member."""
+class WatchSettings(_Table):
+    """Where ``/healthz``, ``/readyz`` and ``/metrics`` of ``authority run`` are. No token, no content."""
 
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8090
+
+
+class AuthoritySettings(_Table):
+    """See the module's docstring.
+
+    Attributes:
+        store: a path, or ``postgresql://USER@HOST/DATABASE``; the password comes from libpq's password file.
+        root, directory_file: say who is a member.
+        keys: folder of the authority's own keys.
+        accounts: folder of its log-ins at the broker.
+        watch: for those who watch the machine.
+    """
+
+    store: str = "authority.db"
+    keys: Path = Path("keys")
+    accounts: Path = Path("accounts")
+    watch: WatchSettings = WatchSettings()
     root: Path = Path("root.pem")
     directory_file: Path = Path("directory.jws")
     broker: BrokerSettings = BrokerSettings()
@@ -64,6 +88,19 @@ class AuthoritySettings(_Table):
     def path(self, relative: Path) -> Path:
         """``relative`` to the folder of the settings file."""
         return self.base / relative
+
+    def address(self, user: str) -> "BrokerAddress":
+        """How the authority's program with the broker account ``user`` reaches the broker."""
+        # The commands read settings too, and have no use for the AMQP library.
+        from broker.connection import BrokerAddress  # noqa: PLC0415
+
+        folder = self.path(self.accounts)
+        return BrokerAddress(
+            nodes=self.broker.addresses,
+            certificate=folder / f"{user}.pem",
+            key=folder / f"{user}.key",
+            authority=self.path(self.root),
+        )
 
 
 def read_authority_settings(file: Path) -> AuthoritySettings:

@@ -110,6 +110,7 @@ class ErrorCode(StrEnum):
     # operation: settings, stores, readiness
     AGENCY_UNKNOWN = "agency_unknown"
     ALREADY_BOOTSTRAPPED = "already_bootstrapped"
+    DEAD_LETTER_NOT_FOUND = "dead_letter_not_found"
     MARK_INVALID = "mark_invalid"
     NOT_REACHABLE = "not_reachable"
     NOT_READY = "not_ready"

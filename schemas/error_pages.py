@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from schemas.errors import CATALOGUE, ErrorText
-from schemas.reasons import INCIDENT, NON_DELIVERY, RETURN, ReasonText
+from schemas.reasons import HELD, INCIDENT, NON_DELIVERY, RETURN, ReasonText
 
 PAGE = Path(__file__).parent.parent / "docs" / "errors.md"
 
@@ -36,6 +36,7 @@ def _lines() -> Iterator[str]:
         yield from _texts(text)
     for title, explanation, catalogue in (
         ("Reasons of *not delivered*", "Inside the signed receipt that the sender gets.", NON_DELIVERY),
+        ("Reasons of *held*", "Given by the authority: a step, not an end.", HELD),
         ("Reasons of *returned*", "Given by the recipient's registry, inside the signed receipt.", RETURN),
         ("Incidents", "Messages that are not authentic: quarantined, answered to nobody.", INCIDENT),
     ):

@@ -46,9 +46,17 @@ class IncidentReason(StrEnum):
     RECEIPT_WRONG_SIGNER = "receipt_wrong_signer"
     ROUTING_KEY_FOREIGN = "routing_key_foreign"
     SIGNATURE_INVALID = "signature_invalid"
+    STATEMENT_WRONG_SIGNER = "statement_wrong_signer"
     TOKEN_MALFORMED = "token_malformed"  # noqa: S105 - a code, not a password
     TOKEN_TOO_LARGE = "token_too_large"  # noqa: S105 - a code, not a password
     WRONG_TOKEN_TYPE = "wrong_token_type"  # noqa: S105 - a code, not a password
+
+
+class HeldReason(StrEnum):
+    """Why the authority *holds* a letter: what an operator can still mend."""
+
+    DEAD_LETTERED = "dead_lettered"
+    RECIPIENT_NOT_ACTIVE = "recipient_not_active"
 
 
 class ReturnReason(StrEnum):
@@ -63,7 +71,7 @@ class ReturnReason(StrEnum):
     WRONG_ADDRESSEE = "wrong_addressee"
 
 
-Reason = NonDeliveryReason | IncidentReason | ReturnReason
+Reason = NonDeliveryReason | HeldReason | IncidentReason | ReturnReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +186,23 @@ NON_DELIVERY: Mapping[NonDeliveryReason, ReasonText] = MappingProxyType(
     }
 )
 
+HELD: Mapping[HeldReason, ReasonText] = MappingProxyType(
+    {
+        HeldReason.DEAD_LETTERED: _T(
+            "لم يصل الكتاب إلى محوّل الجهة، وهو محفوظ لدى الجهة المشغّلة للشبكة",
+            "the letter did not reach the recipient's adapter; the authority keeps it",
+            "انتظر: تعيده الجهة المشغّلة، أو يصل بإعادة الإرسال التلقائية.",
+            "Wait: the authority sends it again, or it arrives by the automatic repetition.",
+        ),
+        HeldReason.RECIPIENT_NOT_ACTIVE: _T(
+            "الجهة المستلمة موقوفة حالياً",
+            "the recipient is suspended for now",
+            "انتظر إعادة تفعيلها، أو راجع الجهة المشغّلة للشبكة.",
+            "Wait until it is active again, or ask the authority.",
+        ),
+    }
+)
+
 INCIDENT: Mapping[IncidentReason, ReasonText] = MappingProxyType(
     {
         _I.CARRIES_BCC: _T("تحمل الرسالة الترويسة BCC", "the message carries a BCC header", _KEEP_AR, _KEEP_EN),
@@ -241,6 +266,12 @@ INCIDENT: Mapping[IncidentReason, ReasonText] = MappingProxyType(
             _KEEP_EN,
         ),
         _I.SIGNATURE_INVALID: _T("توقيع الرسالة غير صحيح", "the signature is wrong", _KEEP_AR, _KEEP_EN),
+        _I.STATEMENT_WRONG_SIGNER: _T(
+            "تصريح عن نسخة جهة أخرى",
+            "a statement about another agency's copy",
+            _KEEP_AR,
+            _KEEP_EN,
+        ),
         _I.TOKEN_MALFORMED: _T(
             "الرسالة ليست وثيقة موقّعة سليمة",
             "the message is no well-formed signed document",
@@ -310,5 +341,5 @@ def reason_text(code: str) -> ReasonText | None:
 
 
 _BY_CODE: Mapping[str, ReasonText] = {
-    reason.value: text for texts in (NON_DELIVERY, INCIDENT, RETURN) for reason, text in texts.items()
+    reason.value: text for texts in (NON_DELIVERY, HELD, INCIDENT, RETURN) for reason, text in texts.items()
 }

@@ -20,6 +20,13 @@ TEXTS: Mapping[E, T] = {
         "اختر مجلداً فارغاً.",
         "Choose an empty folder.",
     ),
+    E.DEAD_LETTER_NOT_FOUND: T(
+        404,
+        "لا رسالة متعذّرة برقم {number}.",
+        "There is no dead letter number {number}.",
+        "راجع القائمة بالأمر «tarasul authority dead-letters list».",
+        "See 'tarasul authority dead-letters list'.",
+    ),
     E.MARK_INVALID: T(
         500,
         "ملف علامة التسلسل {path} تالف أو غير مقروء.",

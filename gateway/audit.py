@@ -1,0 +1,268 @@
+"""Judging a dead letter: pure. Who published it, is it authentic, has anybody answered, and what the authority says.
+
+*Authentic* is what was signed by an agency and published through that agency's exchange. The exchange that the broker
+reports is the publisher's identity, but for what the broker itself dead-lettered: there it is the dead-letter exchange,
+and ``x-death`` can be forged. Its publisher is looked up in the journal, by digest and lane; until the journal has read
+that far, the entry waits.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from gateway.journal import JournalKind, kind_of, publisher_of
+from schemas.directory import AgencyStatus
+from schemas.errors import Refused
+from schemas.identifiers import RESERVED, is_agency_code
+from schemas.letter import parse_letter
+from schemas.reasons import HeldReason, IncidentReason, NonDeliveryReason
+from schemas.statements import parse_dead_letter
+from trust.directory import Directory
+from trust.errors import VerificationError
+from trust.token import OpenedToken, TokenType, open_token
+from trust.verification import verify
+
+SEAL = "seal"
+
+
+class Verdict(StrEnum):
+    """What became of a dead letter.
+
+    ``new`` and ``waiting`` are to be judged (again); ``filed`` is a record that needs no answer; the others have one.
+    """
+
+    NEW = "new"
+    WAITING = "waiting"
+    FILED = "filed"
+    REFUSED = "refused"
+    HELD = "held"
+    INCIDENT = "incident"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A dead letter as it is stored. ``body`` may be cut; ``body_digest`` is of the whole."""
+
+    queue: str
+    exchange: str
+    routing_key: str
+    body: bytes
+    body_digest: str
+    statement: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the journal knows of a token.
+
+    Attributes:
+        publishers: who published it under this routing key.
+        answered_by: who has signed a receipt about it.
+    """
+
+    publishers: frozenset[str]
+    answered_by: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The result.
+
+    Attributes:
+        verdict: see there.
+        reason: coded: of a refusal, of what is held, of an incident, or the adapter's own.
+        explanation: for the operator, in English; never content.
+        digest: of the token, or of the bytes.
+        type: its ``typ``, or ``unreadable``.
+        publisher, signer: as far as they are known.
+        letter_id, thread_id: of an authentic letter.
+        recipient: whose copy it is about.
+        addressee: to whom the receipt goes; None for nobody.
+        warned: who gets an incident notice: those who published what they did not sign.
+        until: of what is held: the letter's last moment of delivery, RFC 3339.
+        attempts: as a statement says, else 1.
+    """
+
+    verdict: Verdict
+    reason: str
+    explanation: str
+    digest: str
+    type: str = "unreadable"
+    publisher: str | None = None
+    signer: str | None = None
+    letter_id: str | None = None
+    thread_id: str | None = None
+    recipient: str | None = None
+    addressee: str | None = None
+    warned: tuple[str, ...] = ()
+    until: str | None = None
+    attempts: int = 1
+
+
+def identity(evidence: Evidence) -> str:
+    """Under which digest the journal knows the dead letter: of an adapter's record, its statement's."""
+    kind = kind_of(evidence.routing_key)
+    try:
+        if kind is JournalKind.DEAD_LETTER:
+            return open_token(evidence.statement or b"", TokenType.DEAD_LETTER).digest
+        expected = TokenType.RECEIPT if kind is JournalKind.RECEIPTS else TokenType.LETTER
+        return open_token(evidence.body, expected).digest
+    except VerificationError:
+        return evidence.body_digest
+
+
+def judge(evidence: Evidence, known: Known, directory: Directory, now: datetime) -> Judgement:
+    """Judge one dead letter.
+
+    Args:
+        evidence: as stored.
+        known: what the journal knows under :func:`identity`.
+        directory: in force now.
+        now: aware.
+    """
+    digest = identity(evidence)
+    by_exchange = publisher_of(evidence.exchange)
+    publishers = known.publishers if by_exchange is None else frozenset({by_exchange})
+    kind = kind_of(evidence.routing_key)
+    if kind is JournalKind.RECEIPTS:
+        return Judgement(
+            Verdict.FILED, "receipt", "a receipt never causes a receipt", digest, publisher=_one(publishers)
+        )
+    if not publishers:
+        explanation = "the journal does not know yet who published it"
+        return Judgement(Verdict.WAITING, "publisher_unknown", explanation, digest)
+    if kind is JournalKind.DEAD_LETTER:
+        return _statement(evidence, digest, publishers, directory, now)
+    if kind is JournalKind.LETTER:
+        return _letter(evidence, digest, publishers, known.answered_by, directory, now)
+    explanation = f"routing key {evidence.routing_key[:80]!r}"
+    return _incident(IncidentReason.ROUTING_KEY_FOREIGN, explanation, digest, publishers)
+
+
+def _one(publishers: frozenset[str]) -> str | None:
+    return next(iter(publishers)) if len(publishers) == 1 else None
+
+
+def _incident(
+    reason: IncidentReason, explanation: str, digest: str, publishers: frozenset[str], signer: str | None = None
+) -> Judgement:
+    return Judgement(
+        Verdict.INCIDENT,
+        reason.value,
+        explanation,
+        digest,
+        publisher=_one(publishers),
+        signer=signer,
+        warned=tuple(sorted(publishers)),
+    )
+
+
+def _statement(
+    evidence: Evidence, digest: str, publishers: frozenset[str], directory: Directory, now: datetime
+) -> Judgement:
+    """An adapter's word about its own copy: filed if it is that, without an answer in any case but to a forger."""
+    try:
+        token = open_token(evidence.statement or b"", TokenType.DEAD_LETTER)
+        signer = verify(token, directory, purpose=SEAL, now=now).agency
+        statement = parse_dead_letter(token.claims())
+    except Refused as refusal:
+        return _incident(IncidentReason.TOKEN_MALFORMED, f"statement: {refusal}", digest, publishers)
+    if not signer == statement.iss == statement.recipient or signer not in publishers:
+        explanation = f"{signer} states {statement.recipient}'s copy, published by {', '.join(sorted(publishers))}"
+        return _incident(IncidentReason.STATEMENT_WRONG_SIGNER, explanation, digest, publishers, signer)
+    return Judgement(
+        Verdict.FILED,
+        statement.reason,
+        f"{signer} gave it up at its {statement.stage}",
+        statement.digest,
+        type=TokenType.DEAD_LETTER.value,
+        publisher=publisher_of(statement.exchange),
+        signer=signer,
+        recipient=signer,
+        attempts=statement.attempts,
+    )
+
+
+def _letter(
+    evidence: Evidence,
+    digest: str,
+    publishers: frozenset[str],
+    answered_by: frozenset[str],
+    directory: Directory,
+    now: datetime,
+) -> Judgement:
+    try:
+        token = open_token(evidence.body, TokenType.LETTER)
+    except VerificationError as error:
+        return _incident(IncidentReason.TOKEN_MALFORMED, str(error), digest, publishers)
+    key = directory.key(token.kid)
+    try:
+        verify(token, directory, purpose=SEAL, now=now)
+    except VerificationError as error:
+        # A key that has run out did sign; whose key is unknown did not.
+        if not error.signature_good:
+            return _incident(IncidentReason.SIGNATURE_INVALID, str(error), digest, publishers)
+    signer = key.agency if key is not None else ""
+    if signer not in publishers:
+        explanation = f"signed by {signer}, published by {', '.join(sorted(publishers))}"
+        return _incident(IncidentReason.FOREIGN_EXCHANGE, explanation, digest, publishers, signer)
+    recipient = evidence.routing_key.rpartition(".")[0]
+    if not is_agency_code(recipient):
+        explanation = f"no agency has the code {recipient[:20]!r}"
+        return _incident(IncidentReason.ROUTING_KEY_FOREIGN, explanation, digest, publishers, signer)
+    # The same letter may have been published by its signer and replayed by others; which copy died the broker does
+    # not say. The signer is answered, the others are warned.
+    return _authentic(token, signer, recipient, publishers, answered_by, directory)
+
+
+def _authentic(
+    token: OpenedToken,
+    signer: str,
+    recipient: str,
+    publishers: frozenset[str],
+    answered_by: frozenset[str],
+    directory: Directory,
+) -> Judgement:
+    letter_id, thread_id, until = _facts(token)
+    entry = directory.agency(recipient)
+    addressee: str | None = signer
+    if recipient in answered_by:
+        verdict, reason, explanation = Verdict.FILED, "answered", f"{recipient} has answered it"
+        addressee = None
+    elif entry is None and recipient not in RESERVED:
+        verdict, reason = Verdict.REFUSED, NonDeliveryReason.RECIPIENT_UNKNOWN.value
+        explanation = f"no agency has the code {recipient}"
+    else:
+        verdict, explanation = Verdict.HELD, f"the broker gave it up on its way to {recipient}"
+        active = entry is None or entry.status is AgencyStatus.ACTIVE
+        reason = (HeldReason.DEAD_LETTERED if active else HeldReason.RECIPIENT_NOT_ACTIVE).value
+    return Judgement(
+        verdict,
+        reason,
+        explanation,
+        token.digest,
+        type=token.typ.value,
+        publisher=signer,
+        signer=signer,
+        letter_id=letter_id,
+        thread_id=thread_id,
+        recipient=recipient,
+        addressee=addressee,
+        warned=tuple(sorted(publishers - {signer})),
+        until=until,
+    )
+
+
+def _facts(token: OpenedToken) -> tuple[str | None, str | None, str | None]:
+    """Letter id, thread and last moment of delivery, as far as the payload can be read."""
+    try:
+        letter = parse_letter(token.claims())
+    except Refused:
+        return None, None, None
+    return letter.id, letter.thread_id, letter.expires_at
+
+
+def known_publishers(rows: Sequence[tuple[str | None, str]], routing_key: str) -> frozenset[str]:
+    """Of the journal's rows (publisher, routing key) of a token: who published it under ``routing_key``."""
+    return frozenset(publisher for publisher, lane in rows if publisher is not None and lane == routing_key)

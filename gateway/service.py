@@ -1,0 +1,154 @@
+"""The authority's readers in one process: the journal reader and the dead-letter audit, each a duty of its own.
+
+Several such processes may run, on one store: each duty is done by one of them, and another takes over when it ends.
+Nothing in a letter's path waits for any of it.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import structlog
+
+from broker.clock import Clock
+from broker.life import Life
+from broker.names import DEAD_LETTER, DEAD_LETTER_EXPIRED, JOURNAL, dead_letter_queue, from_exchange
+from broker.relay import Relay
+from broker.session import Session, SessionState, Subscription
+from broker.stream_end import stream_end
+from broker.topology import AUDIT_USER, LOG_USER
+from broker.writer import Writer
+from gateway.answers import AnswerDesk, AnswerOutbox
+from gateway.audit_worker import AuditWorker
+from gateway.directory_file import DirectoryFile
+from gateway.duty import Duty, Working
+from gateway.journal_reader import JournalReader
+from gateway.lease import Lease
+from gateway.settings import AuthoritySettings
+from gateway.store.opening import open_gateway_store
+from schemas.directory import KeyPurpose
+from schemas.identifiers import AUTHORITY, ECHO
+from trust.certificates import read_certificate
+from trust.keys import FileKey
+from trust.token import Signer
+
+REFRESH_SECONDS = 1.0
+
+_log = structlog.get_logger("authority")
+
+
+class Authority:
+    """See the module's docstring.
+
+    Raises:
+        Refused: when the store, a key, a certificate or the directory cannot be used.
+    """
+
+    def __init__(self, settings: AuthoritySettings, clock: Clock) -> None:
+        self.settings = settings
+        self.clock = clock
+        keys = settings.path(settings.keys)
+        self._key = FileKey(keys / f"{KeyPurpose.RECEIPTS.value}.key", keys / f"{KeyPurpose.RECEIPTS.value}.pem")
+        anchor = read_certificate(settings.path(settings.root))
+        self.directory = DirectoryFile(settings.path(settings.directory_file), [anchor], clock)
+        self.store = open_gateway_store(settings.store, settings.base)
+        self.writer = Writer(self.store.engine)
+        self.journal_duty = Duty(Lease("journal"), self.writer, self._journal)
+        self.audit_duty = Duty(Lease("audit"), self.writer, self._audit)
+        self.reader = JournalReader(self.writer, self.journal_duty.lease, clock)
+        self.audit = AuditWorker(
+            self.writer,
+            self.audit_duty.lease,
+            self.directory,
+            AnswerDesk(Signer(self._key), clock),
+            clock,
+            self._wake,
+        )
+        self._relay: Relay | None = None
+        self._stopping = asyncio.Event()
+        self._refreshing = Life("directory")
+
+    async def start(self) -> None:
+        self.writer.start()
+        self.journal_duty.start()
+        self.audit_duty.start()
+        self._refreshing.begin(self._refresh())
+        _log.info("authority_started", directory=self.directory.current.version)
+
+    @property
+    def failed(self) -> tuple[asyncio.Future[None], ...]:
+        """One future for each part without which the record stands still; see :mod:`broker.life`."""
+        return self.writer.failed, self.journal_duty.failed, self.audit_duty.failed, self._refreshing.failed
+
+    async def stop(self) -> None:
+        """Finish what is in hand, give the leases up, close the store."""
+        self._stopping.set()
+        await asyncio.gather(self.journal_duty.stop(), self.audit_duty.stop())
+        await self._refreshing.over()
+        await self.writer.close()
+        self.store.close()
+        _log.info("authority_stopped")
+
+    @contextlib.asynccontextmanager
+    async def _journal(self) -> AsyncIterator[Working]:
+        address = self.settings.address(LOG_USER)
+        await self.reader.begin()
+        session = Session(
+            address, from_exchange(AUTHORITY), {}, "authority journal", subscriptions=[self.reader.subscription]
+        )
+        watches: set[asyncio.Task[None]] = set()
+
+        def watch(state: SessionState) -> None:
+            if state is SessionState.READY:
+                silence = self.reader.watch_silence(lambda: stream_end(address, JOURNAL), session.begin_anew)
+                watches.difference_update([task for task in watches if task.done()])
+                watches.add(asyncio.get_running_loop().create_task(silence, name="silence of the journal"))
+
+        session.on_change.append(watch)
+        session.start()
+        try:
+            yield Working(session, (session.failed,))
+        finally:
+            for task in watches:
+                task.cancel()
+            await asyncio.gather(*watches, return_exceptions=True)
+            await session.stop()
+
+    @contextlib.asynccontextmanager
+    async def _audit(self) -> AsyncIterator[Working]:
+        codes = sorted({*self.directory.current.agencies, AUTHORITY, ECHO})
+        queues = (DEAD_LETTER, DEAD_LETTER_EXPIRED, *(dead_letter_queue(code) for code in codes))
+        session = Session(
+            self.settings.address(AUDIT_USER),
+            from_exchange(AUTHORITY),
+            {},
+            "authority audit",
+            subscriptions=[Subscription(queues, self.audit.receive)],
+        )
+        self._relay = Relay(session, self.writer, self.store.readings, (AnswerOutbox(),), self.clock)
+        stopping = asyncio.Event()
+        judging = Life("audit")
+        session.start()
+        self._relay.start()
+        judging.begin(self.audit.judge_until(stopping))
+        try:
+            yield Working(session, (session.failed, self._relay.failed, judging.failed))
+        finally:
+            stopping.set()
+            await judging.over()
+            await session.stop()
+            await self._relay.stop()
+            self._relay = None
+
+    def _wake(self) -> None:
+        if self._relay is not None:
+            self._relay.wake()
+
+    async def _refresh(self) -> None:
+        while not self._stopping.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(REFRESH_SECONDS):
+                    await self._stopping.wait()
+            if self.directory.refresh():
+                # Another list of agencies may mean other queues to read.
+                self.audit_duty.begin_anew()

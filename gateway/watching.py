@@ -1,0 +1,137 @@
+"""For whoever watches the authority's machine: is it alive, can it work, how is it doing. No token, no content."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from broker import outbox
+from broker.session import SessionState
+from gateway.duty import Duty, DutyState
+from gateway.service import Authority
+from gateway.store.tables import answers, dead_letters, journal_gaps
+
+OK, NOT_READY = 200, 503
+WAITING_TOO_LONG_MS = 60_000
+
+
+class Watch(Collector):
+    """The state of one process of the authority, and the store's figures, computed when they are asked for."""
+
+    def __init__(self, authority: Authority) -> None:
+        self._authority = authority
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def app(self) -> Starlette:
+        """``/healthz``, ``/readyz``, ``/metrics``."""
+        return Starlette(
+            routes=[
+                Route("/healthz", self._healthz),
+                Route("/readyz", self._readyz),
+                Route("/metrics", self._metrics),
+            ]
+        )
+
+    def checks(self) -> list[dict[str, Any]]:
+        """Everything that must be in order; ``detail`` says what is not."""
+        authority = self._authority
+        found = [_duty_check(duty) for duty in (authority.journal_duty, authority.audit_duty)]
+        problem = authority.directory.problem
+        state = authority.directory.current.state(authority.clock.now())
+        found.append(
+            {
+                "name": "directory",
+                "ok": problem is None and state in {"current", "ageing"},
+                "detail": f"version {authority.directory.current.version}, {state}"
+                + (f", {problem.code}" if problem is not None else ""),
+            }
+        )
+        try:
+            gaps, waiting = self._count_gaps(), self._count_waiting()
+        except SQLAlchemyError as error:
+            found.append({"name": "store", "ok": False, "detail": type(error).__name__})
+        else:
+            found.append({"name": "store", "ok": True, "detail": None})
+            found.append(
+                {"name": "journal_gaps", "ok": not gaps, "detail": f"{gaps} to be looked at" if gaps else None}
+            )
+            detail = f"{waiting} dead letters without a known publisher" if waiting else None
+            found.append({"name": "dead_letters_judged", "ok": not waiting, "detail": detail})
+        return found
+
+    def collect(self) -> Iterable[Metric]:
+        """Called by the registry at each scrape."""
+        authority = self._authority
+        for name, value in (
+            ("tarasul_journal_recorded", authority.reader.recorded),
+            ("tarasul_dead_letters_stored", authority.audit.stored),
+            ("tarasul_dead_letters_judged", authority.audit.judged),
+        ):
+            yield CounterMetricFamily(name, "Since the start of the process.", value=value)
+        yield GaugeMetricFamily(
+            "tarasul_journal_offset", "Of the newest message recorded.", value=authority.reader.position.offset or 0
+        )
+        duties = GaugeMetricFamily("tarasul_duty_state", "1 for the state it is in.", labels=["duty", "state"])
+        for duty in (authority.journal_duty, authority.audit_duty):
+            for state in DutyState:
+                duties.add_metric([duty.lease.name, state.value], float(duty.state is state))
+        yield duties
+        verdicts = GaugeMetricFamily("tarasul_dead_letters", "In the store, by verdict.", labels=["verdict"])
+        waiting = GaugeMetricFamily("tarasul_answers_waiting", "Answers to be published.", labels=["lane"])
+        with authority.store.readings.connect() as connection:
+            for verdict, count in connection.execute(
+                select(dead_letters.c.verdict, func.count()).group_by(dead_letters.c.verdict)
+            ):
+                verdicts.add_metric([verdict], count)
+            for depth in outbox.depths(connection, answers):
+                waiting.add_metric([depth.lane], depth.waiting)
+        yield verdicts
+        yield waiting
+        yield GaugeMetricFamily("tarasul_journal_gaps", "Where the stream did not go on.", value=self._count_gaps())
+
+    def _count_gaps(self) -> int:
+        with self._authority.store.readings.connect() as connection:
+            return connection.execute(select(func.count()).select_from(journal_gaps)).scalar() or 0
+
+    def _count_waiting(self) -> int:
+        """Entries that have waited for the journal for longer than it takes to read."""
+        before = self._authority.clock.unix_ms() - WAITING_TOO_LONG_MS
+        with self._authority.store.readings.connect() as connection:
+            statement = (
+                select(func.count())
+                .select_from(dead_letters)
+                .where(dead_letters.c.verdict == "waiting", dead_letters.c.received_at < before)
+            )
+            return connection.execute(statement).scalar() or 0
+
+    async def _healthz(self, _request: Request) -> Response:
+        return Response('{"live":true}', media_type="application/json")
+
+    async def _readyz(self, _request: Request) -> Response:
+        checks = self.checks()
+        ready = all(check["ok"] for check in checks)
+        content = json.dumps({"ready": ready, "checks": checks}, ensure_ascii=False)
+        return Response(content, OK if ready else NOT_READY, media_type="application/json")
+
+    async def _metrics(self, _request: Request) -> Response:
+        return Response(generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _duty_check(duty: Duty) -> dict[str, Any]:
+    session = duty.session
+    if duty.state is DutyState.WORKING and session is not None:
+        ready = session.state is SessionState.READY
+        detail = None if ready else f"{session.state.value}: {session.last_error or 'not yet'}"
+        return {"name": duty.lease.name, "ok": ready, "detail": detail}
+    return {"name": duty.lease.name, "ok": duty.state is DutyState.STANDBY, "detail": duty.state.value}

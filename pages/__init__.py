@@ -1,0 +1,1 @@
+"""What adapter and gateway share of the web: today, how an HTTP server is run."""
