@@ -6,7 +6,6 @@ is taken.
 
 import hmac
 import secrets
-import traceback
 
 import structlog
 from starlette.datastructures import MutableHeaders
@@ -14,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agency_adapter.api.problems import internal_error, problem_response
+from broker.logs import places
 from schemas.errors import ErrorCode, Refused
 
 GUARDED = "/v1"
@@ -69,7 +69,7 @@ class Boundary:
             _log.info("client_left", method=scope["method"])
         except Exception as error:  # noqa: BLE001 - the last line: whatever it is, the client gets a problem
             incident = secrets.token_hex(8)
-            _log.error("request_failed", incident=incident, error=type(error).__name__, where=_where(error))
+            _log.error("request_failed", incident=incident, error=type(error).__name__, where=places(error))
             if not started:
                 await internal_error(incident)(scope, receive, send)
 
@@ -84,11 +84,3 @@ class Boundary:
 async def _ask_for_token(scope: Scope, receive: Receive, send: Send) -> None:
     response = problem_response(Refused(ErrorCode.UNAUTHORISED), headers={"WWW-Authenticate": 'Bearer realm="tarasul"'})
     await response(scope, receive, send)
-
-
-def _where(error: BaseException) -> list[str]:
-    """Places of the traceback, innermost last, without values."""
-    return [
-        f"{frame.filename.rpartition('/site-packages/')[2]}:{frame.lineno} {frame.name}"
-        for frame in traceback.extract_tb(error.__traceback__)[-8:]
-    ]
