@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from broker.connection import BrokerAddress
 
 
+Node = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+):[0-9]{1,5}$")]
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -22,7 +25,7 @@ class _Table(BaseModel):
 class ApiSettings(_Table):
     """The local REST API. Loopback by default; put a proxy with TLS before it to reach it from elsewhere."""
 
-    host: str = "127.0.0.1"
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"  # empty, it would be every interface
     port: Annotated[int, Field(ge=0, le=65535)] = 8100
     token_file: Path = Path("token")
     largest_body: Annotated[int, Field(ge=1024, le=4 * 1024 * 1024)] = 1024 * 1024
@@ -31,8 +34,8 @@ class ApiSettings(_Table):
 class BrokerSettings(_Table):
     """Where the broker is. ``nodes`` are ``host:port``; the certificate must name the host."""
 
-    nodes: Annotated[tuple[str, ...], Field(min_length=1)]
-    vhost: str = "tarasul"
+    nodes: Annotated[tuple[Node, ...], Field(min_length=1)]
+    vhost: Annotated[str, Field(min_length=1)] = "tarasul"
     ca_file: Path = Path("root.pem")
 
 
