@@ -191,7 +191,7 @@ def test_output_and_messages_may_be_closed_from_the_start() -> None:
     ("group", "strange"),
     [
         ("agency", ("gateway", "deploy.demo")),
-        ("authority", ("agency_adapter", "deploy.demo", "aio_pika", "fastapi", "sqlalchemy")),
+        ("authority", ("agency_adapter", "deploy.demo", "aio_pika", "fastapi")),
         ("verify", ("agency_adapter", "gateway", "broker", "deploy.demo", "aio_pika", "fastapi", "sqlalchemy")),
     ],
 )

@@ -12,6 +12,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 
 from agency_adapter.settings import read_settings
+from broker.topology import AUDIT_USER, LOG_USER
 from gateway import bootstrap as founding
 from gateway.bootstrap import AGENCY_PURPOSES, AUTHORITY_PURPOSES, BrokerPlace, bootstrap
 from gateway.settings import read_authority_settings
@@ -51,6 +52,7 @@ def _issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 def test_everything_stands_where_it_is_used_and_nothing_else_is_there(founded: Path) -> None:
     own = {f"authority/keys/{file}" for file in _pairs(*(purpose.value for purpose in AUTHORITY_PURPOSES))}
     broker = {f"authority/broker/{file}" for file in _pairs("broker", "probe")}
+    accounts = {f"authority/accounts/{file}" for file in _pairs(AUDIT_USER, LOG_USER)}
     single = {f"authority/{name}" for name in ("root.pem", "members.json", "directory.jws", "authority.toml")}
     of_agencies = {
         f"agencies/{code}/{name}"
@@ -64,7 +66,7 @@ def test_everything_stands_where_it_is_used_and_nothing_else_is_there(founded: P
     }
     roots = {"root-offline/root.key", "root-offline/root.pem"}
     issuing = {"authority/issuing/issuing.key", "authority/issuing/issuing.pem"}
-    assert _files(founded) == own | broker | single | of_agencies | roots | issuing
+    assert _files(founded) == own | broker | accounts | single | of_agencies | roots | issuing
 
 
 def test_nobody_else_can_read_a_key_or_the_folder_it_is_in(founded: Path) -> None:
