@@ -169,14 +169,11 @@ class Story:
         items = eventually(quarantined, "quarantined") or []
         telling.facts((("قبلها الوسيط", "taken by the broker"), ", ".join(confirmed)))
         telling.printer.quarantine(items)
-        unchanged = self._evidence() == before
+        if self._evidence() != before:
+            raise RuntimeError("the intruder changed a letter, or caused a receipt")
         telling.say(
-            "هي في الحجر لدى الجهة وأُبلغت بها السلطة؛ لم يتغير كتاب، ولم يصدر إيصال."
-            if unchanged
-            else "تغيّرت حالة أحد الكتب!",
-            "They stand in the quarantine and the authority is told; no letter changed, no receipt was given."
-            if unchanged
-            else "A letter changed!",
+            "هي في الحجر لدى الجهة وأُبلغت بها السلطة؛ لم يتغير كتاب، ولم يصدر إيصال.",
+            "They stand in the quarantine and the authority is told; no letter changed, no receipt was given.",
         )
 
     def _show_timeline(self) -> None:
