@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from broker.kill_points import KillPoint
+from tests.authority.deaths import DEATHS_OF_THE_AUTHORITY
 from tests.faults.bed import FaultBed
 from tests.support.adapters import NoAnswerError, eventually, send_until_answered
 
@@ -55,7 +56,7 @@ DEATHS = {
 
 
 def test_every_kill_point_has_a_kill_test() -> None:
-    assert set(DEATHS) == {point.value for point in KillPoint}
+    assert {*DEATHS, *DEATHS_OF_THE_AUTHORITY} == {point.value for point in KillPoint}
 
 
 @pytest.fixture(scope="module")

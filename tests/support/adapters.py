@@ -41,6 +41,7 @@ PATIENCE_SECONDS = 60.0
 TREE = Path(__file__).parents[2]
 RUN = "from deploy.command import main; main()"
 QUICK_RUN = f"import broker.session; broker.session.LONGEST_WAIT_SECONDS = 0.1; {RUN}"
+SHORT_LEASES = f"from gateway import duty, lease; lease.LASTING_MS = {{}}; duty.RENEWED_EVERY_SECONDS = 0.3; {RUN}"
 OPEN = """
     SELECT (SELECT count(*) FROM transmissions WHERE state NOT IN ('delivered', 'not_delivered', 'refused'))
     + (SELECT count(*) FROM receipts_issued WHERE relay_state < 2)
@@ -95,13 +96,14 @@ class NoAnswerError(Exception):
 
 @dataclass
 class AdapterProcess:
-    """One ``tarasul agency run``.
+    """One ``tarasul agency run``, or ``tarasul authority run``.
 
     Attributes:
         code: its agency.
         folder: of its settings, store and keys.
         port: of its API.
         log: file with everything it printed.
+        store: file in its folder.
     """
 
     code: str
@@ -109,6 +111,7 @@ class AdapterProcess:
     port: int
     process: "subprocess.Popen[bytes]"
     log: Path
+    store: str = "store.db"
 
     @property
     def running(self) -> bool:
@@ -230,7 +233,7 @@ class AdapterProcess:
     # Its store, read beside it
 
     def rows(self, statement: str, *arguments: object) -> list[tuple[Any, ...]]:
-        return store_rows(self.folder / "store.db", statement, *arguments)
+        return store_rows(self.folder / self.store, statement, *arguments)
 
 
 def store_rows(store: Path, statement: str, *arguments: object) -> list[tuple[Any, ...]]:
@@ -251,6 +254,7 @@ class Bed:
     folder: Path
     codes: Sequence[str]
     adapters: dict[str, AdapterProcess] = field(default_factory=dict)
+    authorities: dict[str, AdapterProcess] = field(default_factory=dict)
     _node: PrivateNode | None = None
     _ahead: float = 0
     _ports: dict[str, int] = field(default_factory=dict)
@@ -275,8 +279,8 @@ class Bed:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for adapter in self.adapters.values():
-            adapter.kill()
+        for running in (*self.adapters.values(), *self.authorities.values()):
+            running.kill()
         self.node.close()
 
     # The broker
@@ -390,6 +394,58 @@ class Bed:
         for adapter in running:
             code = adapter.wait_stopped()
             assert code == 0, f"{adapter.code} ended with {code}\n{adapter.tail()}"
+
+    # The authority
+
+    def begin_authority(
+        self, name: str = "one", *, kill_at: str | None = None, store: str = "authority.db", lease_ms: int = 2_000
+    ) -> AdapterProcess:
+        """Start ``tarasul authority run`` without waiting for it.
+
+        Args:
+            name: of this process: several may run on one store.
+            kill_at: ``name`` or ``name:n`` of a kill point.
+            store: see :class:`gateway.settings.AuthoritySettings`.
+            lease_ms: how long a standby waits for a holder that was killed.
+        """
+        assert name not in self.authorities or not self.authorities[name].running
+        folder = self.folder / "authority"
+        port = self._ports.setdefault(f"authority {name}", free_port())
+        settings = folder / f"{name}.toml"
+        settings.write_text(
+            "\n".join(
+                (
+                    f'store = "{store}"',
+                    f"[watch]\nport = {port}",
+                    f'[broker]\naddresses = ["localhost:{self.node.amqps_port}"]',
+                    f'management = "{self.node.management_url}"',
+                    f'credentials = "{self.node.credentials}"',
+                    'sizes = "trial"',
+                )
+            ),
+            "utf-8",
+        )
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("TARASUL_")}
+        environment["PYTHONPATH"] = str(TREE)
+        if kill_at is not None:
+            environment["TARASUL_KILL_AT"] = kill_at
+        log = folder / f"{name}.log"
+        program = SHORT_LEASES.format(lease_ms)
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-c", program, "authority", "run", "--config", settings],
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self.authorities[name] = AdapterProcess("TRSL", folder, port, process, log, store)
+        return self.authorities[name]
+
+    def start_authority(self, name: str = "one", **arguments: Any) -> AdapterProcess:
+        """:meth:`begin_authority`, then wait until it is ready."""
+        return self.begin_authority(name, **arguments).wait_ready()
 
     def reset(self) -> None:
         """Empty stores and queues, for the next test. Adapters are killed."""
