@@ -21,16 +21,14 @@ from agency_adapter.store.tables import (
     inbox,
     letters,
     quarantine,
-    receipts_issued,
-    receipts_received,
     transmissions,
 )
+from agency_adapter.timeline import TimelineEntry, timeline_of
 from broker.clock import Clock
 from broker.relay import Relay
 from schemas.delivery import TransmissionState
 from schemas.envelope import LetterRequest
 from schemas.errors import ErrorCode, Refused
-from schemas.receipts import ReceiptEvent
 
 LARGEST_PAGE = 200
 
@@ -95,18 +93,6 @@ class IncomingLetter:
     returned_by: str | None
     return_reason: str | None
     note: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class TimelineEntry:
-    """One step of a letter's life. ``party`` is who says so; ``recipient`` whose copy it is about, if one's."""
-
-    at: int
-    event: str
-    party: str
-    recipient: str | None
-    reason: str | None
-    detail: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,10 +190,10 @@ class Correspondence:
             Refused: ``letter_not_found``.
         """
         with self._readings.connect() as connection:
-            entries = self._outgoing_timeline(connection, letter_id) or self._incoming_timeline(connection, letter_id)
+            entries = timeline_of(connection, self.agency, letter_id)
         if not entries:
             raise Refused(ErrorCode.LETTER_NOT_FOUND, id=letter_id)
-        return sorted(entries, key=lambda entry: entry.at)
+        return entries
 
     def outbox(
         self, *, cursor: str | None = None, limit: int = 50, state: TransmissionState | None = None
@@ -304,55 +290,6 @@ class Correspondence:
             waiting_since = int(full_since * 1000) if full_since is not None else None
             of_letter[row[0]].append(TransmissionView(*(*row[1:10], waiting_since)))
         return [OutgoingLetter(*(*row[1:], tuple(of_letter[row[0]]))) for row in rows]
-
-    def _outgoing_timeline(self, connection: Connection, letter_id: str) -> list[TimelineEntry]:
-        letter = connection.execute(
-            select(letters.c.seq, letters.c.accepted_at, letters.c.digest, letters.c.outgoing_no).where(
-                letters.c.letter_id == letter_id
-            )
-        ).one_or_none()
-        if letter is None:
-            return []
-        seq, accepted_at, digest, outgoing_no = letter
-        entries = [TimelineEntry(accepted_at, "stored", self.agency, None, None, outgoing_no)]
-        t, r = transmissions.c, receipts_received.c
-        entries += [
-            TimelineEntry(sent_at, "sent", self.agency, recipient, None, None)
-            for recipient, sent_at in connection.execute(
-                select(t.recipient, t.sent_at).where(t.letter_seq == seq, t.sent_at.is_not(None))
-            )
-        ]
-        entries += [
-            TimelineEntry(row[0], row[1], row[2], row[3], row[4], row[5])
-            for row in connection.execute(
-                select(r.received_at, r.event, r.signer, r.recipient, r.reason, r.effect).where(r.digest == digest)
-            )
-        ]
-        return entries
-
-    def _incoming_timeline(self, connection: Connection, letter_id: str) -> list[TimelineEntry]:
-        i, r = inbox.c, receipts_issued.c
-        entries: list[TimelineEntry] = []
-        arrivals = connection.execute(
-            select(i.sender, i.issued_at, i.received_at, i.digest, i.outgoing_no, i.incoming_no).where(
-                i.letter_id == letter_id
-            )
-        ).all()
-        for sender, issued_at, received_at, digest, outgoing_no, incoming_no in arrivals:
-            entries.append(TimelineEntry(issued_at, "issued", sender, None, None, outgoing_no))
-            entries.append(TimelineEntry(received_at, "arrived", self.agency, self.agency, None, None))
-            entries += [
-                TimelineEntry(
-                    row[0],
-                    row[1],
-                    self.agency,
-                    self.agency,
-                    row[2],
-                    incoming_no if row[1] == ReceiptEvent.REGISTERED.value else None,
-                )
-                for row in connection.execute(select(r.occurred_at, r.event, r.reason).where(r.digest == digest))
-            ]
-        return entries
 
 
 _LETTER = select(

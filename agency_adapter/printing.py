@@ -189,7 +189,7 @@ class Printer:
                     words(labels.STEPS, entry["event"]),
                     entry["party"],
                     entry["recipient"],
-                    _reason(entry["reason"]) or entry["detail"],
+                    Lines((_step_facts(entry), *(((entry["note"],),) if entry["note"] else ()))),
                 )
                 for entry in entries
             ),
@@ -285,6 +285,14 @@ def _hindrance(transmission: Mapping[str, Any]) -> tuple[Sequence[str], ...]:
         return ()
     since = minute(transmission["waiting_since"])
     return (("صندوق الجهة ممتلئ منذ", since, "the mailbox is full since then"),)
+
+
+def _step_facts(entry: Mapping[str, Any]) -> Sequence[str]:
+    """What a step of a timeline says beside its name: number, clerk, reason."""
+    facts = [entry["number"] or "", entry["by"] or "", *(_reason(entry["reason"]) or ())]
+    if entry["conflict"]:
+        facts += ["يخالف النتيجة القائمة", "in conflict with the outcome"]
+    return facts
 
 
 def _reason(code: str | None) -> tuple[str, str] | None:

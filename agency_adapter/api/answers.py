@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agency_adapter import correspondence as view
 from agency_adapter.api.moments import moment, moment_or_none
+from agency_adapter.timeline import TimelineEntry as TimelineStep
 
 
 class Answer(BaseModel):
@@ -92,14 +93,21 @@ class WholeIncomingLetter(IncomingLetter):
 
 
 class TimelineEntry(Answer):
-    """One step. ``party`` is who says so; ``recipient`` whose copy it is about."""
+    """One step. ``party`` is who says so; ``recipient`` whose copy it is about; ``by`` the clerk.
+
+    ``number`` is the outgoing number where the letter begins, the incoming one where it was registered. ``conflict``:
+    the receipt says something else than the outcome that stands.
+    """
 
     at: str
     event: str
     party: str
     recipient: str | None
     reason: str | None
-    detail: str | None
+    number: str | None
+    by: str | None
+    note: str | None
+    conflict: bool
 
 
 class Timeline(Answer):
@@ -271,14 +279,17 @@ def incoming_letter(letter: view.IncomingLetter) -> IncomingLetter:
     )
 
 
-def timeline_entry(entry: view.TimelineEntry) -> TimelineEntry:
+def timeline_entry(entry: TimelineStep) -> TimelineEntry:
     return TimelineEntry(
         at=moment(entry.at),
         event=entry.event,
         party=entry.party,
         recipient=entry.recipient,
         reason=entry.reason,
-        detail=entry.detail,
+        number=entry.number,
+        by=entry.by,
+        note=entry.note,
+        conflict=entry.conflict,
     )
 
 

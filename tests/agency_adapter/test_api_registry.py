@@ -155,3 +155,19 @@ def test_gaps_are_listed_by_direction_and_year(adapter: RunningAdapter) -> None:
     assert adapter.get("/v1/numbers/incoming/gaps?year=2020").json()["year"] == 2020
     assert adapter.get("/v1/numbers/sideways/gaps").problem(422)["code"] == "parameter_invalid"
     assert adapter.get("/v1/numbers/outgoing/gaps?year=99999").problem(422)["code"] == "parameter_invalid"
+
+
+def test_the_timeline_says_number_clerk_and_note_as_the_signed_receipts_do(adapter: RunningAdapter) -> None:
+    letter_id = adapter.arrive()
+    registered = adapter.post(f"/v1/inbox/{letter_id}/registration", {"registered_by": CLERK}).json()
+    note = "الجهة المختصة هي البلدية"
+    act = {"returned_by": CLERK, "reason": "not_competent", "note": note}
+    adapter.post(f"/v1/inbox/{letter_id}/return", act)
+    steps = {entry["event"]: entry for entry in adapter.get(f"/v1/letters/{letter_id}/timeline").json()["entries"]}
+    assert (steps["registered"]["number"], steps["registered"]["by"]) == (registered["incoming_no"], CLERK)
+    assert (steps["returned"]["reason"], steps["returned"]["by"], steps["returned"]["note"]) == (
+        "not_competent",
+        CLERK,
+        note,
+    )
+    assert not any(entry["conflict"] for entry in steps.values())
