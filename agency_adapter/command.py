@@ -12,19 +12,21 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from agency_adapter.client import AdapterClient, ProblemAnswer, segment
 from agency_adapter.drafting import Draft, compose, read_file
 from agency_adapter.labels import TRANSMISSION_STATES, words
-from agency_adapter.printing import Printer
 from agency_adapter.settings import read_settings
 from broker.clock import Clock
 from schemas.delivery import TERMINAL_STATES, TransmissionState
 from schemas.errors import ErrorCode, Refused
 from schemas.reasons import ReturnReason
+
+if TYPE_CHECKING:
+    from agency_adapter.printing import Printer
 
 DONE, REFUSED, NOT_THERE = 0, 1, 3
 POLL_SECONDS = 0.25
@@ -108,7 +110,7 @@ def send(
             accepted = client.post("/v1/letters", document, {"Idempotency-Key": key})
         except Refused as refusal:
             if refusal.code is ErrorCode.NOT_REACHABLE and not as_json:
-                Printer(errors=True).line(f"--idempotency-key {key}")  # with it, sending again cannot send twice
+                _printer(errors=True).line(f"--idempotency-key {key}")  # with it, sending again cannot send twice
             raise
         letter = None if wait is None else _await_outcomes(client, accepted["id"], wait, quiet=as_json)
         if letter is not None:
@@ -116,7 +118,7 @@ def send(
         if as_json:
             _put(accepted)
         else:
-            printer = Printer()
+            printer = _printer()
             printer.facts(
                 (
                     (("رقم الصادر", "outgoing no."), accepted["outgoing_no"]),
@@ -144,7 +146,7 @@ def outbox(
         if as_json:
             _put(page)
         else:
-            Printer().outbox(page["items"])
+            _printer().outbox(page["items"])
             _more(page)
 
 
@@ -163,7 +165,7 @@ def inbox(
         if as_json:
             _put(page)
         else:
-            Printer().inbox(page["items"])
+            _printer().inbox(page["items"])
             _more(page)
 
 
@@ -185,7 +187,7 @@ def show(
         if as_json:
             _put(letter)
         else:
-            Printer().letter(letter)
+            _printer().letter(letter)
 
 
 @agency_app.command()
@@ -196,7 +198,7 @@ def timeline(letter_id: LetterId, *, config: Config = DEFAULT_CONFIG, as_json: J
         if as_json:
             _put(found)
         else:
-            Printer().timeline(found["entries"])
+            _printer().timeline(found["entries"])
 
 
 @agency_app.command()
@@ -217,7 +219,7 @@ def register(
         if as_json:
             _put(registered)
         else:
-            Printer().facts(
+            _printer().facts(
                 (
                     (("رقم الوارد", "incoming no."), registered["incoming_no"]),
                     (("من", "from"), registered["sender"]),
@@ -243,7 +245,7 @@ def return_(
         if as_json:
             _put(returned)
         else:
-            Printer().facts(((("أُعيد إلى", "returned to"), returned["sender"]),))
+            _printer().facts(((("أُعيد إلى", "returned to"), returned["sender"]),))
 
 
 @agency_app.command()
@@ -256,7 +258,7 @@ def quarantine(
         if as_json:
             _put(page)
         else:
-            Printer().quarantine(page["items"])
+            _printer().quarantine(page["items"])
             _more(page)
 
 
@@ -268,7 +270,7 @@ def directory(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None
         if as_json:
             _put(listing)
         else:
-            Printer().directory(listing)
+            _printer().directory(listing)
 
 
 @agency_app.command()
@@ -285,7 +287,7 @@ def numbers(
         if as_json:
             _put(listing)
         else:
-            Printer().gaps(listing)
+            _printer().gaps(listing)
 
 
 @agency_app.command()
@@ -301,8 +303,15 @@ def status(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
         if as_json:
             _put(answer)
         else:
-            Printer().readiness(answer)
+            _printer().readiness(answer)
         raise typer.Exit(DONE if answer["ready"] else NOT_THERE)
+
+
+def _printer(*, errors: bool = False) -> "Printer":
+    # `agency run`, and whoever asks with --json, print nothing for people.
+    from agency_adapter.printing import Printer  # noqa: PLC0415
+
+    return Printer(errors=errors)
 
 
 def exit_code(refusal: Refused) -> int:
@@ -319,7 +328,7 @@ def _answering(*, as_json: bool) -> Iterator[None]:
         if as_json:
             _put(_document(refusal), errors=True)
         else:
-            Printer(errors=True).refusal(refusal)
+            _printer(errors=True).refusal(refusal)
         raise typer.Exit(exit_code(refusal)) from None
 
 
@@ -346,7 +355,7 @@ def _await_outcomes(client: AdapterClient, letter_id: str, seconds: float, *, qu
             if shown.get(each["recipient"]) != each["state"]:
                 shown[each["recipient"]] = each["state"]
                 if not quiet:
-                    Printer(errors=True).line(each["recipient"], *words(TRANSMISSION_STATES, each["state"]))
+                    _printer(errors=True).line(each["recipient"], *words(TRANSMISSION_STATES, each["state"]))
         if _ended(letter) or clock.monotonic() >= end:
             return letter
         time.sleep(min(POLL_SECONDS, max(0.0, end - clock.monotonic())))
@@ -373,7 +382,7 @@ def _given(**members: str | None) -> dict[str, str]:
 
 def _more(page: Mapping[str, Any]) -> None:
     if page["next"] is not None:
-        Printer(errors=True).line("للمزيد", "for more:", f"--cursor {page['next']}")
+        _printer(errors=True).line("للمزيد", "for more:", f"--cursor {page['next']}")
 
 
 def _put(document: Mapping[str, Any], *, errors: bool = False) -> None:

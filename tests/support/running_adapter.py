@@ -26,11 +26,12 @@ from agency_adapter.api.app import create_app
 from agency_adapter.service import Adapter
 from agency_adapter.settings import read_settings
 from broker.clock import Clock
-from broker.names import from_exchange, inbox_queue, letter_routing_key
+from broker.names import from_exchange, inbox_queue, letter_routing_key, notice_routing_key, notices_queue
 from broker.session import Delivery
 from schemas.composition import compose_letter
 from schemas.envelope import Lane, LetterRequest
 from schemas.identifiers import uuid7
+from schemas.receipts import ReceiptEvent, build_receipt
 from tests.support.authority import MadeAuthority
 from trust import ijson
 from trust.token import TokenType
@@ -168,18 +169,45 @@ class RunningAdapter(Server):
         """Deliver something of ``publisher`` that is no letter."""
         self._deliver(publisher, secrets.token_hex(8).encode())
 
+    def answer(self, letter_id: str, event: ReceiptEvent, signer: str = "MPW", **details: str) -> None:
+        """Deliver a receipt of ``signer`` for a letter of ours."""
+        clock = self.adapter.clock
+        now = int(clock.unix())
+        letter = self.get(f"/v1/letters/{letter_id}").json()
+        claims = build_receipt(
+            event=event,
+            issuer=signer,
+            audience=AGENCY,
+            jti=uuid7(clock.unix_ms(), secrets.token_bytes(10)),
+            issued_at=now,
+            occurred_at=now,
+            thread_id=letter["thread_id"],
+            letter_id=letter_id,
+            recipient=signer,
+            digest=letter["digest"],
+            details={"reason": "late"} | details,
+        )
+        signing = self._authority.signer(signer).sign(TokenType.RECEIPT, [ijson.dump(claims)], now)
+        [token] = self.run(signing)
+        delivery = self._delivery(signer, token.text, notices_queue(AGENCY), notice_routing_key(AGENCY))
+        self.run(self.adapter.notices.receive([delivery]))
+
     def _deliver(self, publisher: str, body: bytes) -> None:
-        delivery = Delivery(
-            queue=inbox_queue(AGENCY, Lane.ROUTINE),
+        queue, key = inbox_queue(AGENCY, Lane.ROUTINE), letter_routing_key(AGENCY, Lane.ROUTINE)
+        self.run(self.adapter.incoming.receive(Lane.ROUTINE, [self._delivery(publisher, body, queue, key)]))
+
+    @staticmethod
+    def _delivery(publisher: str, body: bytes, queue: str, routing_key: str) -> Delivery:
+        return Delivery(
+            queue=queue,
             exchange=from_exchange(publisher),
-            routing_key=letter_routing_key(AGENCY, Lane.ROUTINE),
+            routing_key=routing_key,
             body=body,
             headers={},
             content_type="application/jose",
             expiration=None,
             redelivered=False,
         )
-        self.run(self.adapter.incoming.receive(Lane.ROUTINE, [delivery]))
 
     @contextlib.contextmanager
     def full_disk(self) -> Iterator[None]:
