@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +34,10 @@ def letter(key: int, to: str = "MOF.routine", size: int = 100) -> Outgoing:
 
 def key_of(body: bytes) -> int:
     return int(body.split(b" ", 1)[0])
+
+
+# An ordinary end is logged as [info].
+_LOST_CONNECTION = re.compile(r"\[(?:error|warning)\] \S+ (?:closing|Error on) AMQP connection")
 
 
 @dataclass
@@ -73,6 +78,10 @@ class Broker:
         """Names at the management interface of the connections that call themselves ``name``."""
         found = self.management.get("/api/connections?columns=name,user_provided_name") or []
         return [entry["name"] for entry in found if entry.get("user_provided_name") == name]
+
+    def lost_connections(self) -> int:
+        """How many connections ended without a goodbye, as the broker's log has it."""
+        return len(_LOST_CONNECTION.findall(self.node.log.read_text("utf-8", "replace")))
 
     def shrink(self, queue: str, limit: int) -> None:
         """Give ``queue`` a limit of ``limit`` bytes, over its policy, until :meth:`restore`."""

@@ -5,8 +5,10 @@ import ssl
 from pathlib import Path
 
 import pytest
+from aio_pika.abc import AbstractConnection
 
 from broker import names
+from broker import session as session_module
 from broker.connection import BrokerAddress
 from broker.management import path
 from broker.node_certificates import ThrowawayAuthority
@@ -204,6 +206,44 @@ async def test_a_black_hole_is_noticed_by_the_heartbeat(broker: Broker, sessions
         await mail.handled(1)
         assert not session.failed.done()
         await session.stop()
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("where", ["while connecting", "while closing"])
+async def test_a_cancellation_that_nobody_asked_for_ends_one_life_and_not_the_session(
+    broker: Broker, sessions: Sessions, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """The library ends its waiters by a CancelledError when a connection dies; when, no test can choose."""
+    strays = [1]
+
+    async def stray(*_: object) -> None:
+        strays.pop()
+        raise asyncio.CancelledError
+
+    if where == "while connecting":
+        connect = session_module.connect
+
+        async def stray_first(address: BrokerAddress, node: str, name: str, tls: ssl.SSLContext) -> AbstractConnection:
+            if strays:
+                await stray()
+            return await connect(address, node, name, tls)
+
+        monkeypatch.setattr(session_module, "connect", stray_first)
+        session = sessions.start("MPW")
+    else:
+        session = await sessions.ready("MPW")
+        assert session._build is not None
+        first, second = session._build.connections
+        close = first.close
+        monkeypatch.setattr(first, "close", stray)
+        await second.close()
+    await rebuilt(session, 1 if where == "while connecting" else 2)
+    assert strays == []
+    assert not session.failed.done()
+    assert await session.publish([letter(1)]) == [Outcome.CONFIRMED]
+    if where == "while closing":
+        await close()
+    assert broker.keys(MOF_ROUTINE) == [1]
 
 
 async def test_a_stop_does_not_wait_for_a_node_that_does_not_answer(
