@@ -34,8 +34,6 @@ async def list_inbox(correspondence: TheCorrespondence, listing: Annotated[Inbox
     responses=refusals(
         *OF_BODY,
         *OF_STORE,
-        ErrorCode.TEXT_NOT_NFC,
-        ErrorCode.TEXT_FORBIDDEN_CHARACTER,
         ErrorCode.LETTER_NOT_FOUND,
         ErrorCode.SENDER_AMBIGUOUS,
         ErrorCode.ALREADY_REGISTERED,
@@ -74,8 +72,6 @@ async def register_letter(
     responses=refusals(
         *OF_BODY,
         *OF_STORE,
-        ErrorCode.TEXT_NOT_NFC,
-        ErrorCode.TEXT_FORBIDDEN_CHARACTER,
         ErrorCode.LETTER_NOT_FOUND,
         ErrorCode.SENDER_AMBIGUOUS,
         ErrorCode.ALREADY_RETURNED,

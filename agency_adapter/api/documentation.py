@@ -17,6 +17,16 @@ REFERENCE = "#/components/schemas/{model}"
 COMMON = (ErrorCode.UNAUTHORISED, ErrorCode.INTERNAL)
 
 OF_BODY = (
+    ErrorCode.JSON_MALFORMED,
+    ErrorCode.PAYLOAD_NOT_OBJECT,
+    ErrorCode.PAYLOAD_MEMBER_DUPLICATE,
+    ErrorCode.PAYLOAD_TOO_DEEP,
+    ErrorCode.NUMBER_NOT_FINITE,
+    ErrorCode.NUMBER_NOT_INTEGER,
+    ErrorCode.NUMBER_OUT_OF_RANGE,
+    ErrorCode.SURROGATE_LONE,
+    ErrorCode.TEXT_NOT_NFC,
+    ErrorCode.TEXT_FORBIDDEN_CHARACTER,
     ErrorCode.MEDIA_TYPE_WRONG,
     ErrorCode.BODY_TOO_LARGE,
     ErrorCode.REQUEST_TIMEOUT,
@@ -27,7 +37,7 @@ OF_BODY = (
     ErrorCode.VALUE_NOT_LISTED,
     ErrorCode.SCHEMA_INVALID,
 )
-"""What any route with a body may answer, besides the strict parser's refusals."""
+"""What any route with a body may answer."""
 
 OF_STORE = (ErrorCode.STORAGE_FULL, ErrorCode.STORE_UNAVAILABLE)
 

@@ -13,7 +13,7 @@ from schemas.errors import ErrorCode, Refused
 router = APIRouter(tags=["operation"])
 
 
-@router.get("/healthz", summary="The process answers", responses=refusals(token=False))
+@router.get("/healthz", summary="The process answers")
 async def alive(request: Request) -> Live:
     return Live(version=request.app.version)
 

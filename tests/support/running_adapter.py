@@ -10,10 +10,12 @@ import http.client
 import json
 import secrets
 import socket
+import sqlite3
 import threading
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email import message_from_bytes
 from email.message import Message
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -110,6 +112,13 @@ class Server:
     def post(self, path: str, document: object, headers: dict[str, str] | None = None) -> Reply:
         body = document if isinstance(document, bytes) else json.dumps(document, ensure_ascii=False).encode()
         return self.request("POST", path, body, {"Content-Type": "application/json", **(headers or {})})
+
+    @staticmethod
+    def parsed(answer: bytes) -> Reply:
+        """The bytes of an answer, taken apart."""
+        head, _, body = answer.partition(b"\r\n\r\n")
+        line, _, headers = head.partition(b"\r\n")
+        return Reply(int(line.split()[1]), message_from_bytes(headers), body)
 
     def raw(self, request: bytes) -> bytes:
         """The bytes of the answer to the bytes of ``request``, which asks for the connection to be closed after it."""
@@ -208,6 +217,37 @@ class RunningAdapter(Server):
             expiration=None,
             redelivered=False,
         )
+
+    @contextlib.contextmanager
+    def directory(self, code: str, **members: object) -> Iterator[None]:
+        """While it lasts the directory in force says so of ``code``."""
+        self._authority.change_agency(code, **members)
+        self._publish_directory()
+        try:
+            yield
+        finally:
+            del self._authority.changes[code]
+            self._publish_directory()
+
+    def _publish_directory(self) -> None:
+        self._authority.version += 1
+        file = self.config.parent / "directory.jws"
+        self._authority.write_directory(file.with_suffix(".draft")).replace(file)
+
+        async def take() -> None:
+            self.adapter.directory.refresh()
+
+        self.run(take())
+        assert self.adapter.directory.current.version == self._authority.version
+
+    @contextlib.contextmanager
+    def locked_store(self) -> Iterator[None]:
+        """While it lasts somebody else holds the store, as no adapter ever does."""
+        store = self.adapter.settings.path(self.adapter.settings.store)
+        with contextlib.closing(sqlite3.connect(store)) as holding:
+            holding.execute("BEGIN IMMEDIATE")
+            yield
+            holding.rollback()
 
     @contextlib.contextmanager
     def full_disk(self) -> Iterator[None]:
