@@ -26,7 +26,7 @@ E = ReceiptEvent
 DETAILS = {
     E.NOT_DELIVERED: {"reason": "late"},
     E.REJECTED: {"reason": "recipient_unknown"},
-    E.HELD: {"reason": "suspended"},
+    E.HELD: {"reason": "recipient_not_active"},
     E.HAND_OVER_FAILED: {"reason": "refused"},
     E.RETURNED: {"reason": "duplicate"},
     E.REGISTERED: {"incoming_no": "MOF/IN/2026/000007"},
@@ -147,9 +147,10 @@ async def test_two_outcomes_at_odds_are_a_conflict_that_is_kept_counted_and_show
     [letter] = correspondence.outbox().items
     assert letter.transmissions[0].conflicts == 2
     timeline = correspondence.timeline(letter.letter_id)
-    assert [(entry.event, entry.detail) for entry in timeline][-2:] == [
-        ("not_delivered", "conflict"),
-        ("rejected", "conflict"),
+    assert [(entry.event, entry.conflict) for entry in timeline][-3:] == [
+        ("delivered", False),
+        ("not_delivered", True),
+        ("rejected", True),
     ]
 
 

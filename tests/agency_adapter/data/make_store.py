@@ -18,7 +18,7 @@ from trust.token import TokenType
 
 AT = datetime(2026, 3, 1, 6, tzinfo=UTC)
 OF_THE_AUTHORITY = {
-    "held": (ReceiptEvent.HELD, "suspended"),
+    "held": (ReceiptEvent.HELD, "recipient_not_active"),
     "refused": (ReceiptEvent.REJECTED, "recipient_unknown"),
     "not_delivered": (ReceiptEvent.NOT_DELIVERED, "expired"),
 }
