@@ -3,18 +3,20 @@
 *Authentic* is what was signed by an agency and published through that agency's exchange. The exchange that the broker
 reports is the publisher's identity, but for what the broker itself dead-lettered: there it is the dead-letter exchange,
 and ``x-death`` can be forged. Its publisher is looked up in the journal, by digest and lane; until the journal has read
-that far, the entry waits.
+that far, the entry waits; a day at most: what the journal does not know by then it has lost, or never had.
+
+Of the headers one thing counts, and only against somebody: what no adapter sets, a time to live before all. If others
+than the signer have published the same letter, a copy that carries such a thing was one of theirs.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from gateway.journal import JournalKind, kind_of, publisher_of
+from gateway.journal import JournalKind, identify, kind_of, publisher_of
 from schemas.directory import AgencyStatus
 from schemas.errors import Refused
-from schemas.identifiers import RESERVED, is_agency_code
+from schemas.identifiers import AUTHORITY, RESERVED, is_agency_code
 from schemas.letter import parse_letter
 from schemas.reasons import HeldReason, IncidentReason, NonDeliveryReason
 from schemas.statements import parse_dead_letter
@@ -24,12 +26,14 @@ from trust.token import OpenedToken, TokenType, open_token
 from trust.verification import verify
 
 SEAL = "seal"
+PUBLISHER_UNKNOWN = "publisher_unknown"
 
 
 class Verdict(StrEnum):
     """What became of a dead letter.
 
-    ``new`` and ``waiting`` are to be judged (again); ``filed`` is a record that needs no answer; the others have one.
+    ``new`` and ``waiting`` are to be judged (again); ``filed`` is a record that needs no answer; ``unjudged`` could not
+    be judged, which is a fault of ours; the others have an answer.
     """
 
     NEW = "new"
@@ -38,11 +42,21 @@ class Verdict(StrEnum):
     REFUSED = "refused"
     HELD = "held"
     INCIDENT = "incident"
+    UNJUDGED = "unjudged"
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A dead letter as it is stored. ``body`` may be cut; ``body_digest`` is of the whole."""
+    """A dead letter as it is stored.
+
+    Attributes:
+        queue, exchange, routing_key: as delivered to the audit worker.
+        body: its bytes, or the first of them.
+        body_digest: of all of them.
+        statement: in its header, if there is one.
+        whole: False when ``body`` was cut: then it is no token, whatever its beginning looks like.
+        foreign: it carries what no adapter sets.
+    """
 
     queue: str
     exchange: str
@@ -50,6 +64,8 @@ class Evidence:
     body: bytes
     body_digest: str
     statement: bytes | None
+    whole: bool = True
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +74,13 @@ class Known:
 
     Attributes:
         publishers: who published it under this routing key.
-        answered_by: who has signed a receipt about it.
+        answered_by: who has published a receipt about it.
+        in_time: False when it has waited for the journal long enough.
     """
 
-    publishers: frozenset[str]
-    answered_by: frozenset[str]
+    publishers: frozenset[str] = frozenset()
+    answered_by: frozenset[str] = frozenset()
+    in_time: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +119,13 @@ class Judgement:
 
 
 def identity(evidence: Evidence) -> str:
-    """Under which digest the journal knows the dead letter: of an adapter's record, its statement's."""
+    """Under which digest the journal knows the dead letter: of an adapter's record, its statement's if it has one."""
     kind = kind_of(evidence.routing_key)
-    try:
-        if kind is JournalKind.DEAD_LETTER:
-            return open_token(evidence.statement or b"", TokenType.DEAD_LETTER).digest
-        expected = TokenType.RECEIPT if kind is JournalKind.RECEIPTS else TokenType.LETTER
-        return open_token(evidence.body, expected).digest
-    except VerificationError:
+    if kind is JournalKind.DEAD_LETTER and evidence.statement is not None:
+        return identify(evidence.statement, TokenType.DEAD_LETTER).digest
+    if not evidence.whole:
         return evidence.body_digest
+    return identify(evidence.body, TokenType.RECEIPT if kind is JournalKind.RECEIPTS else TokenType.LETTER).digest
 
 
 def judge(evidence: Evidence, known: Known, directory: Directory, now: datetime) -> Judgement:
@@ -130,12 +146,15 @@ def judge(evidence: Evidence, known: Known, directory: Directory, now: datetime)
             Verdict.FILED, "receipt", "a receipt never causes a receipt", digest, publisher=_one(publishers)
         )
     if not publishers:
-        explanation = "the journal does not know yet who published it"
-        return Judgement(Verdict.WAITING, "publisher_unknown", explanation, digest)
+        explanation = f"the journal does not know {'yet ' if known.in_time else ''}who published it"
+        verdict = Verdict.WAITING if known.in_time else Verdict.FILED
+        return Judgement(verdict, PUBLISHER_UNKNOWN, explanation, digest)
     if kind is JournalKind.DEAD_LETTER:
         return _statement(evidence, digest, publishers, directory, now)
     if kind is JournalKind.LETTER:
         return _letter(evidence, digest, publishers, known.answered_by, directory, now)
+    if publishers == {AUTHORITY}:
+        return Judgement(Verdict.FILED, "order", "an order of our own was not taken", digest, publisher=AUTHORITY)
     explanation = f"routing key {evidence.routing_key[:80]!r}"
     return _incident(IncidentReason.ROUTING_KEY_FOREIGN, explanation, digest, publishers)
 
@@ -154,8 +173,13 @@ def _incident(
         digest,
         publisher=_one(publishers),
         signer=signer,
-        warned=tuple(sorted(publishers)),
+        warned=_warned(publishers),
     )
+
+
+def _warned(publishers: frozenset[str]) -> tuple[str, ...]:
+    """The authority warns nobody of itself."""
+    return tuple(sorted(publishers - {AUTHORITY}))
 
 
 def _statement(
@@ -193,6 +217,8 @@ def _letter(
     now: datetime,
 ) -> Judgement:
     try:
+        if not evidence.whole:
+            return _incident(IncidentReason.TOKEN_TOO_LARGE, "larger than any letter", digest, publishers)
         token = open_token(evidence.body, TokenType.LETTER)
     except VerificationError as error:
         return _incident(IncidentReason.TOKEN_MALFORMED, str(error), digest, publishers)
@@ -204,9 +230,10 @@ def _letter(
         if not error.signature_good:
             return _incident(IncidentReason.SIGNATURE_INVALID, str(error), digest, publishers)
     signer = key.agency if key is not None else ""
-    if signer not in publishers:
-        explanation = f"signed by {signer}, published by {', '.join(sorted(publishers))}"
-        return _incident(IncidentReason.FOREIGN_EXCHANGE, explanation, digest, publishers, signer)
+    others = publishers - {signer}
+    if signer not in publishers or (evidence.foreign and others):
+        explanation = f"signed by {signer}, published by {', '.join(sorted(others))}"
+        return _incident(IncidentReason.FOREIGN_EXCHANGE, explanation, digest, others, signer)
     recipient = evidence.routing_key.rpartition(".")[0]
     if not is_agency_code(recipient):
         explanation = f"no agency has the code {recipient[:20]!r}"
@@ -249,7 +276,7 @@ def _authentic(
         thread_id=thread_id,
         recipient=recipient,
         addressee=addressee,
-        warned=tuple(sorted(publishers - {signer})),
+        warned=_warned(publishers - {signer}),
         until=until,
     )
 
@@ -261,8 +288,3 @@ def _facts(token: OpenedToken) -> tuple[str | None, str | None, str | None]:
     except Refused:
         return None, None, None
     return letter.id, letter.thread_id, letter.expires_at
-
-
-def known_publishers(rows: Sequence[tuple[str | None, str]], routing_key: str) -> frozenset[str]:
-    """Of the journal's rows (publisher, routing key) of a token: who published it under ``routing_key``."""
-    return frozenset(publisher for publisher, lane in rows if publisher is not None and lane == routing_key)

@@ -4,6 +4,12 @@ What arrives in ``dead-letter``, ``dead-letter.expired`` and every ``dead-letter
 transaction a batch, and acknowledged. Judging is a second step, from the stored row: so a kill between the two, or a
 journal that has not read so far yet, only makes an entry wait. What one judging commits is verdict and answers
 together.
+
+The same message once more (a copy, or one whose acknowledgement was lost) is counted on its row, and the row is judged
+again: the journal may know more publishers by then. No answer is given twice.
+
+Content never stops the worker. What cannot be judged is marked as such; what cannot be stored is put into a folder
+beside the store; each turns a check red.
 """
 
 import asyncio
@@ -12,20 +18,23 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import structlog
 from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.exc import DBAPIError
 
 from broker.clock import Clock
 from broker.consuming import Delivery
+from broker.frames import UNREADABLE
 from broker.kill_points import KillPoint, passage
 from broker.session import AfterAck
 from broker.writer import Writer
 from gateway.answers import AnswerDesk, Judged
-from gateway.audit import Evidence, Judgement, Known, Verdict, identity, judge, known_publishers
-from gateway.journal import statement_of
-from gateway.lease import Lease
+from gateway.apart import Apart
+from gateway.audit import Evidence, Judgement, Known, Verdict, identity, judge
+from gateway.journal import statement_of, storable
+from gateway.lease import Lease, LeaseLost
 from gateway.store.tables import dead_letters, journal_tokens
 from schemas.errors import Refused
 from trust.directory import Directory
@@ -35,6 +44,9 @@ HEAD_BYTES = 64 * 1024
 LONGEST_PASS = 256
 LOOK_AGAIN_SECONDS = 0.5
 """Entries that wait for the journal are looked at again so often."""
+LONGEST_WAIT_MS = 24 * 3600 * 1000
+"""For the journal. It may be down for as long, and still an entry finds its publisher."""
+LARGEST_COUNT = 2**31 - 1
 
 _log = structlog.get_logger("audit")
 
@@ -52,6 +64,14 @@ class _Arrived:
     statement: bytes | None
     body_digest: str
 
+    @classmethod
+    def of(cls, delivery: Delivery) -> Self:
+        return cls(delivery, statement_of(delivery), hashlib.sha256(delivery.body).hexdigest())
+
+    @property
+    def statement_digest(self) -> str:
+        return "" if self.statement is None else hashlib.sha256(self.statement).hexdigest()
+
 
 class AuditWorker:
     """See the module's docstring.
@@ -61,6 +81,7 @@ class AuditWorker:
         lease: of this work.
         directory: in force.
         desk: signs answers.
+        apart: keeps what the store does not take.
         clock: for times.
         wake: wakes the relay.
     """
@@ -71,6 +92,7 @@ class AuditWorker:
         lease: Lease,
         directory: DirectoryInForce,
         desk: AnswerDesk,
+        apart: Apart,
         clock: Clock,
         wake: AfterAck,
     ) -> None:
@@ -78,23 +100,36 @@ class AuditWorker:
         self._lease = lease
         self._directory = directory
         self._desk = desk
+        self._apart = apart
         self._clock = clock
         self._wake_relay = wake
         self._arrived = asyncio.Event()
-        self._looked_at = 0
         self.stored = 0
         self.judged = 0
 
     async def receive(self, batch: Sequence[Delivery]) -> AfterAck:
         """Store a batch; returns after the commit."""
         passage(KillPoint.DEAD_LETTER_RECEIVED_UNSTORED)
-        arrived = [
-            _Arrived(delivery, statement_of(delivery), hashlib.sha256(delivery.body).hexdigest()) for delivery in batch
-        ]
-        await self._writer.submit(self._store, arrived)
+        arrived = [_Arrived.of(delivery) for delivery in batch]
+        try:
+            await self._writer.submit(self._store, arrived)
+        except (Refused, LeaseLost):
+            raise
+        except Exception as error:  # noqa: BLE001 - content must not stop the worker: found out one by one
+            _log.error("batch_not_stored", size=len(batch), exc_info=error)
+            for each in arrived:
+                await self._store_one(each)
         self.stored += len(batch)
         passage(KillPoint.DEAD_LETTER_STORED_UNACKED)
         return self._acknowledged
+
+    async def _store_one(self, arrived: _Arrived) -> None:
+        try:
+            await self._writer.submit(self._store, [arrived])
+        except (Refused, LeaseLost):
+            raise
+        except Exception as error:  # noqa: BLE001 - as above: its bytes are kept, and a check says so
+            self._apart.keep(arrived.delivery, arrived.body_digest, repr(error))
 
     def _acknowledged(self) -> None:
         passage(KillPoint.DEAD_LETTER_ACKED_UNANSWERED)
@@ -108,6 +143,9 @@ class AuditWorker:
                 judged = await self._writer.submit(self._judge, None)
             except Refused as refusal:
                 _log.warning("judging_waits", code=refusal.code)
+                judged = 0
+            except LeaseLost:
+                # Nothing was written. The duty finds out by itself, and ends this.
                 judged = 0
             self.judged += judged
             if judged:
@@ -131,10 +169,11 @@ class AuditWorker:
                 .where(
                     d.body_digest == arrived.body_digest,
                     d.queue == delivery.queue,
-                    d.exchange == delivery.exchange,
-                    d.routing_key == delivery.routing_key,
+                    d.exchange == storable(delivery.exchange),
+                    d.routing_key == storable(delivery.routing_key),
+                    d.statement_digest == arrived.statement_digest,
                 )
-                .values(copies=d.copies + 1, last_at=now)
+                .values(copies=d.copies + 1, last_at=now, verdict=Verdict.NEW.value)
             ).rowcount
             if not known:
                 last += 1
@@ -145,9 +184,7 @@ class AuditWorker:
         judged: list[Judged] = []
         now = self._clock.now()
         for row in self._to_judge(connection):
-            statement = None if row.statement_jws is None else bytes(row.statement_jws)
-            evidence = Evidence(row.queue, row.exchange, row.routing_key, bytes(row.body), row.body_digest, statement)
-            judgement = self._judge_one(connection, evidence, now)
+            judgement = self._judge_row(connection, row, now)
             if judgement.verdict.value != row.verdict:
                 judged.append(Judged(row.seq, row.routing_key, row.received_at, judgement))
         if judged:
@@ -163,30 +200,61 @@ class AuditWorker:
         return [len(judged)] * len(items)
 
     def _to_judge(self, connection: Connection) -> Sequence[Any]:
-        """What is new, and a part of what waits: another part each time, so that no entry hides those behind it."""
-        d = dead_letters.c
+        """What is new, what waits and the journal knows by now, and what has waited for long enough."""
+        d, t = dead_letters.c, journal_tokens.c
         columns = (
-            d.seq, d.queue, d.exchange, d.routing_key, d.body, d.body_digest, d.statement_jws, d.received_at, d.verdict,
+            d.seq, d.queue, d.exchange, d.routing_key, d.body, d.body_digest, d.statement_jws, d.received_at, d.last_at,
+            d.verdict, d.size, d.foreign_mark,
         )  # fmt: skip
-        of_verdict = select(*columns).order_by(d.seq).limit(LONGEST_PASS)
-        fresh = connection.execute(of_verdict.where(d.verdict == Verdict.NEW.value)).all()
-        waiting = connection.execute(
-            of_verdict.where(d.verdict == Verdict.WAITING.value, d.seq > self._looked_at)
-        ).all()
-        self._looked_at = waiting[-1].seq if len(waiting) == LONGEST_PASS else 0
-        return [*fresh, *waiting]
+        rows = select(*columns).order_by(d.seq).limit(LONGEST_PASS)
+        waiting = rows.where(d.verdict == Verdict.WAITING.value)
+        published = select(t.digest).where(
+            t.digest == d.digest, t.routing_key == d.routing_key, t.publisher.is_not(None)
+        )
+        found = {
+            row.seq: row
+            for statement in (
+                rows.where(d.verdict == Verdict.NEW.value),
+                waiting.where(published.exists()),
+                waiting.where(d.last_at < self._clock.unix_ms() - LONGEST_WAIT_MS),
+            )
+            for row in connection.execute(statement)
+        }
+        return list(found.values())
 
-    def _judge_one(self, connection: Connection, evidence: Evidence, now: datetime) -> Judgement:
-        t = journal_tokens.c
-        digest = identity(evidence)
-        published = [
-            (row[0], row[1]) for row in connection.execute(select(t.publisher, t.routing_key).where(t.digest == digest))
-        ]
-        answered = connection.execute(
-            select(t.publisher).where(t.about == digest, t.type == TokenType.RECEIPT.value, t.publisher.is_not(None))
-        ).scalars()
-        known = Known(known_publishers(published, evidence.routing_key), frozenset(answered))
-        return judge(evidence, known, self._directory.current, now)
+    def _judge_row(self, connection: Connection, row: Any, now: datetime) -> Judgement:
+        body = bytes(row.body)
+        evidence = Evidence(
+            row.queue,
+            row.exchange,
+            row.routing_key,
+            body,
+            row.body_digest,
+            None if row.statement_jws is None else bytes(row.statement_jws),
+            whole=len(body) == row.size,
+            foreign=row.foreign_mark is not None,
+        )
+        in_time = row.last_at >= self._clock.unix_ms() - LONGEST_WAIT_MS
+        try:
+            digest = identity(evidence)
+            known = _known(connection, digest, evidence.routing_key, in_time=in_time)
+            return judge(evidence, known, self._directory.current, now)
+        except DBAPIError:
+            raise
+        except Exception as error:  # noqa: BLE001 - content must not stop the worker; the row says so
+            _log.exception("judging_failed", seq=row.seq)
+            return Judgement(Verdict.UNJUDGED, "judging_failed", type(error).__name__, row.body_digest)
+
+
+def _known(connection: Connection, digest: str, routing_key: str, *, in_time: bool) -> Known:
+    t = journal_tokens.c
+    published = connection.execute(
+        select(t.publisher).where(t.digest == digest, t.routing_key == routing_key, t.publisher.is_not(None))
+    ).scalars()
+    answered = connection.execute(
+        select(t.publisher).where(t.about == digest, t.type == TokenType.RECEIPT.value, t.publisher.is_not(None))
+    ).scalars()
+    return Known(frozenset(published), frozenset(answered), in_time)
 
 
 def _row(arrived: _Arrived, now: int) -> dict[str, Any]:
@@ -194,9 +262,11 @@ def _row(arrived: _Arrived, now: int) -> dict[str, Any]:
     whole = len(delivery.body) <= LIMITS[TokenType.LETTER].token
     return {
         "queue": delivery.queue,
-        "exchange": delivery.exchange,
-        "routing_key": delivery.routing_key,
+        "exchange": storable(delivery.exchange),
+        "routing_key": storable(delivery.routing_key),
         "body_digest": arrived.body_digest,
+        "statement_digest": arrived.statement_digest,
+        "foreign_mark": _foreign_mark(delivery),
         "type": "",
         "stage": "adapter" if delivery.queue.startswith("dead-letter.") and arrived.statement else "broker",
         "reason": "",
@@ -210,11 +280,24 @@ def _row(arrived: _Arrived, now: int) -> dict[str, Any]:
     }
 
 
+def _foreign_mark(delivery: Delivery) -> str | None:
+    """What the message carries that no adapter sets: by the broker's word in ``x-death``, a time to live."""
+    headers = delivery.headers
+    if UNREADABLE in headers:
+        return "unreadable"
+    if "CC" in headers or "BCC" in headers:
+        return "copied"
+    deaths = headers.get("x-death")
+    entries = deaths if isinstance(deaths, list) else []
+    expired = any(isinstance(entry, dict) and entry.get("reason") == "expired" for entry in entries)
+    return "expired" if expired or delivery.expiration is not None else None
+
+
 def _verdict(judgement: Judgement) -> dict[str, Any]:
     return {
         "verdict": judgement.verdict.value,
-        "reason": judgement.reason,
-        "explanation": judgement.explanation[:500],
+        "reason": storable(judgement.reason),
+        "explanation": storable(judgement.explanation[:500]),
         "digest": judgement.digest,
         "type": judgement.type,
         "publisher": judgement.publisher,
@@ -222,5 +305,5 @@ def _verdict(judgement: Judgement) -> dict[str, Any]:
         "letter_id": judgement.letter_id,
         "thread_id": judgement.thread_id,
         "recipient": judgement.recipient,
-        "attempts": judgement.attempts,
+        "attempts": min(judgement.attempts, LARGEST_COUNT),
     }

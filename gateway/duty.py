@@ -20,7 +20,7 @@ import structlog
 
 from broker.life import Life
 from broker.session import Session
-from broker.writer import Writer
+from broker.writer import Operation, Writer
 from gateway.lease import RENEWED_EVERY_SECONDS, Lease
 from schemas.errors import Refused
 
@@ -80,10 +80,16 @@ class Duty:
 
     async def _run(self) -> None:
         while not self._stopping.is_set():
-            if await self._taken():
-                await self._hold()
-            else:
-                await self._pause()
+            # Whatever has changed so far, work that begins now knows.
+            self._again.clear()
+            if await self._asked(self.lease.take_all, unknown=False):
+                try:
+                    await self._hold()
+                    continue
+                except Refused as refusal:
+                    # The store cannot be used for now; the lease is in it.
+                    _log.warning("duty_waits", duty=self.lease.name, code=refusal.code)
+            await self._pause()
 
     def begin_anew(self) -> None:
         """Leave the work and enter it again: what it was made for has changed."""
@@ -91,13 +97,14 @@ class Duty:
 
     async def _hold(self) -> None:
         _log.info("duty_taken", duty=self.lease.name)
-        self._again.clear()
         async with self._work() as working:
             self.session, self.state = working.session, DutyState.WORKING
             try:
                 while not (self._stopping.is_set() or self._again.is_set() or _any_done(working.failed)):
                     await self._pause(*working.failed)
-                    if not await self._taken(unknown=True):
+                    # Renewed, not taken anew: if another process has had it meanwhile the work begins again, from
+                    # where that one left it.
+                    if not await self._asked(self.lease.renew_all, unknown=True):
                         _log.warning("duty_lost", duty=self.lease.name)
                         break
             finally:
@@ -109,10 +116,10 @@ class Duty:
             with contextlib.suppress(Refused):
                 await self._writer.submit(self.lease.release, None)
 
-    async def _taken(self, *, unknown: bool = False) -> bool:
-        """Whether the lease is ours now; ``unknown`` is the answer when the store cannot be asked."""
+    async def _asked(self, question: Operation[None, bool], *, unknown: bool) -> bool:
+        """Whether the lease is ours; ``unknown`` is the answer when the store cannot be asked."""
         try:
-            return await self._writer.submit(self.lease.take_all, None)
+            return await self._writer.submit(question, None)
         except Refused as refusal:
             _log.warning("lease_not_asked", duty=self.lease.name, code=refusal.code)
             return unknown

@@ -2,18 +2,23 @@
 
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from broker.consuming import Delivery
+from broker.frames import OFFSET_HEADER
 from broker.names import DEAD_LETTER_ROUTING_KEY
 from schemas.identifiers import DIGEST_PATTERN, is_agency_code
 from trust.errors import VerificationError
 from trust.token import OpenedToken, TokenType, open_token
 
-OFFSET_HEADER = "x-stream-offset"
 STATEMENT_HEADER = "statement"
 UNREADABLE = "unreadable"
+MOST_TOKENS = 1024
+"""In one message of receipts; what follows is recorded as one piece. An adapter sends at most 64."""
+MOST_FAULTS = 64
+"""After so many lines that are no tokens the rest is one piece: a message of line feeds must not be a million rows."""
 _FROM = "from."
 _DIGEST = re.compile(DIGEST_PATTERN)
 
@@ -90,6 +95,11 @@ def statement_of(delivery: Delivery) -> bytes | None:
     return statement.encode("utf-8", "surrogateescape") if isinstance(statement, str) else None
 
 
+def storable(text: str) -> str:
+    """``text`` as either database takes it: PostgreSQL has no NUL in texts, neither has lone surrogates."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
+
+
 def identify(token: bytes, expected: TokenType) -> JournalToken:
     """What ``token`` is, by its shape alone."""
     try:
@@ -111,6 +121,18 @@ def _about(token: OpenedToken) -> str | None:
     return digest if isinstance(digest, str) and _DIGEST.fullmatch(digest) else None
 
 
+def _receipts(body: bytes) -> Iterator[JournalToken]:
+    lines = body.split(b"\n", MOST_TOKENS)
+    faults = 0
+    for number, line in enumerate(lines):
+        if number == MOST_TOKENS or faults == MOST_FAULTS:
+            yield identify(b"\n".join(lines[number:]), TokenType.RECEIPT)
+            return
+        token = identify(line, TokenType.RECEIPT)
+        faults += token.type == UNREADABLE
+        yield token
+
+
 def read_message(delivery: Delivery) -> JournalMessage:
     """A delivery of the stream as the journal records it.
 
@@ -123,7 +145,7 @@ def read_message(delivery: Delivery) -> JournalMessage:
     statement = statement_of(delivery)
     kind = kind_of(delivery.routing_key)
     if kind is JournalKind.RECEIPTS:
-        tokens = tuple(identify(line, TokenType.RECEIPT) for line in delivery.body.split(b"\n"))
+        tokens = tuple(_receipts(delivery.body))
     elif kind is JournalKind.DEAD_LETTER:
         about = (identify(statement, TokenType.DEAD_LETTER),) if statement is not None else ()
         tokens = (*about, identify(delivery.body, TokenType.LETTER))
@@ -134,8 +156,8 @@ def read_message(delivery: Delivery) -> JournalMessage:
         whole.update(len(part).to_bytes(8, "big") + part)
     return JournalMessage(
         offset=offset,
-        exchange=delivery.exchange,
-        routing_key=delivery.routing_key,
+        exchange=storable(delivery.exchange),
+        routing_key=storable(delivery.routing_key),
         publisher=publisher_of(delivery.exchange),
         kind=kind,
         statement=statement,

@@ -23,9 +23,10 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from broker.clock import Clock
 from broker.consuming import Delivery, Subscription
+from broker.frames import OFFSET_HEADER
 from broker.names import JOURNAL
 from broker.writer import Writer
-from gateway.journal import OFFSET_HEADER, JournalMessage, read_message
+from gateway.journal import JournalMessage, read_message
 from gateway.lease import Lease
 from gateway.store.tables import journal, journal_gaps, journal_position, journal_tokens
 

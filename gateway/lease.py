@@ -52,20 +52,31 @@ class Lease:
             return False
         return True
 
+    def renew(self, connection: Connection) -> bool:
+        """Hold on to the lease; False when another process has it, or had it since this one took it.
+
+        One that has run out and that nobody else has taken is still ours: what was written under it stands alone.
+        """
+        until = store_now(connection) + LASTING_MS
+        return (
+            connection.execute(
+                update(leases).where(leases.c.name == self.name, leases.c.holder == self.holder).values(until=until)
+            ).rowcount
+            == 1
+        )
+
     def require(self, connection: Connection) -> None:
         """Within the transaction of the work: hold on to the lease, or end the transaction.
 
         Raises:
             LeaseLost: another process has it, or had it meanwhile.
         """
-        now = store_now(connection)
-        held = connection.execute(
-            update(leases)
-            .where(leases.c.name == self.name, leases.c.holder == self.holder, leases.c.until >= now)
-            .values(until=now + LASTING_MS)
-        ).rowcount
-        if not held:
+        if not self.renew(connection):
             raise LeaseLost(self.name)
+
+    async def renew_all(self, connection: Connection, items: Sequence[None]) -> list[bool]:
+        """:meth:`renew`, as a writer runs it."""
+        return [self.renew(connection)] * len(items)
 
     async def take_all(self, connection: Connection, items: Sequence[None]) -> list[bool]:
         """:meth:`take`, as a writer runs it."""
@@ -74,7 +85,7 @@ class Lease:
     async def release(self, connection: Connection, items: Sequence[None]) -> list[None]:
         """Give the lease up, so that a standby need not wait for its end; as a writer runs it."""
         connection.execute(
-            update(leases).where(leases.c.name == self.name, leases.c.holder == self.holder).values(until=0)
+            update(leases).where(leases.c.name == self.name, leases.c.holder == self.holder).values(holder="", until=0)
         )
         return [None] * len(items)
 

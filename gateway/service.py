@@ -7,6 +7,7 @@ Nothing in a letter's path waits for any of it.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import structlog
 
@@ -19,6 +20,7 @@ from broker.stream_end import stream_end
 from broker.topology import AUDIT_USER, LOG_USER
 from broker.writer import Writer
 from gateway.answers import AnswerDesk, AnswerOutbox
+from gateway.apart import Apart
 from gateway.audit_worker import AuditWorker
 from gateway.directory_file import DirectoryFile
 from gateway.duty import Duty, Working
@@ -56,11 +58,13 @@ class Authority:
         self.journal_duty = Duty(Lease("journal"), self.writer, self._journal)
         self.audit_duty = Duty(Lease("audit"), self.writer, self._audit)
         self.reader = JournalReader(self.writer, self.journal_duty.lease, clock)
+        self.apart = Apart(settings.path(Path("apart")))
         self.audit = AuditWorker(
             self.writer,
             self.audit_duty.lease,
             self.directory,
             AnswerDesk(Signer(self._key), clock),
+            self.apart,
             clock,
             self._wake,
         )

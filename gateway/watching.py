@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from broker import outbox
 from broker.session import SessionState
+from gateway.audit import Verdict
 from gateway.duty import Duty, DutyState
 from gateway.service import Authority
 from gateway.store.tables import answers, dead_letters, journal_gaps
@@ -58,7 +59,8 @@ class Watch(Collector):
             }
         )
         try:
-            gaps, waiting = self._count_gaps(), self._count_waiting()
+            gaps, waiting, unjudged = self._count_gaps(), self._count_waiting(), self._count_unjudged()
+            apart = authority.apart.count()
         except SQLAlchemyError as error:
             found.append({"name": "store", "ok": False, "detail": type(error).__name__})
         else:
@@ -68,6 +70,8 @@ class Watch(Collector):
             )
             detail = f"{waiting} dead letters without a known publisher" if waiting else None
             found.append({"name": "dead_letters_judged", "ok": not waiting, "detail": detail})
+            detail = f"{unjudged} could not be judged, {apart} could not be stored" if unjudged or apart else None
+            found.append({"name": "dead_letters_readable", "ok": detail is None, "detail": detail})
         return found
 
     def collect(self) -> Iterable[Metric]:
@@ -111,8 +115,13 @@ class Watch(Collector):
             statement = (
                 select(func.count())
                 .select_from(dead_letters)
-                .where(dead_letters.c.verdict == "waiting", dead_letters.c.received_at < before)
+                .where(dead_letters.c.verdict == Verdict.WAITING.value, dead_letters.c.received_at < before)
             )
+            return connection.execute(statement).scalar() or 0
+
+    def _count_unjudged(self) -> int:
+        statement = select(func.count()).where(dead_letters.c.verdict == Verdict.UNJUDGED.value)
+        with self._authority.store.readings.connect() as connection:
             return connection.execute(statement).scalar() or 0
 
     async def _healthz(self, _request: Request) -> Response:

@@ -92,7 +92,7 @@ class AuthorityBed(Bed):
             "urgency": "ROUTINE",
             "action": "FOR_INFO",
             "paper_original": False,
-            "retention_class": "R10",
+            "retention_class": "R-GEN",
             "reply": {"required": False},
             "content": {"subject": "صيانة الطرق", "body": "نفيدكم علماً."},
         }

@@ -38,4 +38,4 @@ def test_killed_authority_stores_and_answers_every_dead_letter_once(
     answered = bed.store("SELECT addressee, kind, recipient, count(*) FROM answers GROUP BY 1, 2, 3")
     assert [(a, k.rpartition("/")[2], r, n) for a, k, r, n in answered] == [("MPW", "rejected", "ZZZ", len(letters))]
     assert bed.ready_messages("notices.MPW") == len(letters)
-    assert bed.count("journal WHERE publisher = 'MPW'") == len(letters)
+    bed.until(lambda: bed.count("journal WHERE publisher = 'MPW'") == len(letters), "the journal complete")

@@ -47,6 +47,8 @@ def upgrade() -> None:
         sa.Column("exchange", sa.Text(), nullable=False, comment="As delivered to the audit worker."),
         sa.Column("routing_key", sa.Text(), nullable=False),
         sa.Column("body_digest", sa.Text(), nullable=False),
+        sa.Column("statement_digest", sa.Text(), server_default="", nullable=False),
+        sa.Column("foreign_mark", sa.Text(), nullable=True, comment="What it carries that no adapter sets."),
         sa.Column("digest", sa.Text(), nullable=True, comment="Of the token, where the body is one."),
         sa.Column("type", sa.Text(), nullable=False),
         sa.Column(
@@ -72,7 +74,7 @@ def upgrade() -> None:
         sa.Column("statement_jws", sa.LargeBinary(), nullable=True),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("seq"),
-        sa.UniqueConstraint("body_digest", "queue", "exchange", "routing_key"),
+        sa.UniqueConstraint("body_digest", "queue", "exchange", "routing_key", "statement_digest"),
         comment="The dead-letter audit: what no inbox took.",
     )
     op.create_index("dead_letters_by_digest", "dead_letters", ["digest"], unique=False)
