@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes a machine ready for the demonstration and the tests: RabbitMQ and Erlang from the system's packages, and the
-# Python dependencies, pinned by hash, in .venv. Debian 12 and 13, Ubuntu 24.04; as root or with sudo. Quick when there
+# Makes a machine ready for the demonstration and the tests: RabbitMQ, Erlang and PostgreSQL from the system's packages,
+# and the Python dependencies, pinned by hash, in .venv. Debian 12 and 13, Ubuntu 24.04; as root or with sudo. Quick when there
 # is nothing to do, and may be run again after it was broken off at any point.
 #
 #   PYTHON=python3.12 make setup       another Python than the system's; 3.11 or later
@@ -10,10 +10,10 @@ cd "$(dirname "$0")/.."
 PYTHON="${PYTHON:-python3}"
 GUARD=/usr/sbin/policy-rc.d
 GUARD_MARK="# made by Tarasul's deploy/setup.sh for the time of an installation"
-UNITS="rabbitmq-server.service epmd.socket epmd.service"
+CLUSTERS=/etc/postgresql-common/createcluster.conf
 LOG="$(mktemp)"
 guard_is_ours=no
-units_from_us=
+clusters_are_ours=no
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "setup: $*"; [ -s "$LOG" ] && tail -n 20 "$LOG" >&2; exit 1; }
@@ -25,6 +25,7 @@ as_root() {
 }
 tidy() {
     lift_guard
+    allow_clusters
     rm -f "$LOG"
 }
 trap tidy EXIT
@@ -80,22 +81,47 @@ rabbitmq_is_there() {
     done
     return 1
 }
-install_rabbitmq() {
-    systemd=no
+install_without_services() { # PACKAGE UNIT…
+    package="$1" units_from_us= systemd=no
+    shift
     if [ -d /run/systemd/system ] && command -v systemctl >/dev/null 2>&1; then systemd=yes; fi
     if [ "$systemd" = yes ]; then
-        for unit in $UNITS; do
+        for unit in "$@"; do
             # One that is there already belongs to somebody, unless an installation of ours was broken off.
-            if half_installed rabbitmq-server || ! systemctl cat "$unit" >/dev/null 2>&1; then
+            if half_installed "$package" || ! systemctl cat "$unit" >/dev/null 2>&1; then
                 units_from_us="$units_from_us $unit"
             fi
         done
     fi
-    install_packages rabbitmq-server
+    install_packages "$package"
     for unit in $units_from_us; do
         systemctl cat "$unit" >/dev/null 2>&1 || continue
         as_root systemctl disable "$unit" >>"$LOG" 2>&1 || say "setup: $unit could not be disabled; it starts with the machine"
     done
+}
+
+# Where tests/support/postgres.py looks.
+postgresql_is_there() {
+    half_installed postgresql && return 1
+    for place in /usr/lib/postgresql/*/bin; do
+        [ -x "$place/initdb" ] && return 0
+    done
+    return 1
+}
+# The package makes a database cluster of its own. For the time of the installation it is told not to, unless somebody
+# has said already what it shall do.
+forbid_clusters() {
+    [ ! -e "$CLUSTERS" ] || return 0
+    clusters_are_ours=yes
+    as_root mkdir -p "$(dirname "$CLUSTERS")"
+    echo 'create_main_cluster = false' | as_root tee "$CLUSTERS" >/dev/null
+}
+allow_clusters() {
+    [ "$clusters_are_ours" = yes ] || return 0
+    clusters_are_ours=no
+    as_root rm -f "$CLUSTERS"
+    [ ! -e /usr/share/postgresql-common/createcluster.conf ] ||
+        as_root cp /usr/share/postgresql-common/createcluster.conf "$CLUSTERS"
 }
 
 has_ensurepip() { "$PYTHON" -c 'import ensurepip, venv' >/dev/null 2>&1; }
@@ -111,7 +137,12 @@ if ! has_ensurepip; then
     has_ensurepip || fail "$PYTHON cannot make virtual environments: it has no ensurepip"
 fi
 command -v openssl >/dev/null 2>&1 || install_packages openssl
-rabbitmq_is_there || install_rabbitmq
+rabbitmq_is_there || install_without_services rabbitmq-server rabbitmq-server.service epmd.socket epmd.service
+if ! postgresql_is_there; then
+    forbid_clusters
+    install_without_services postgresql postgresql.service
+    allow_clusters
+fi
 lift_guard
 
 # What the environment was made from. Its scripts name their folder, its packages the version of Python.

@@ -52,6 +52,12 @@ case "$*" in
         ln -sf /bin/true "$SANDBOX/usr/lib/rabbitmq/bin/rabbitmq-server"
         : >"$SANDBOX/half-installed"
         touch "$SANDBOX/units/rabbitmq-server.service" "$SANDBOX/units/epmd.socket" "$SANDBOX/units/epmd.service" ;;
+    *postgresql*)
+        echo "clusters $(cat "$SANDBOX/etc/postgresql-common/createcluster.conf")" >>"$SANDBOX/calls"
+        mkdir -p "$SANDBOX/usr/lib/postgresql/15/bin" "$SANDBOX/usr/share/postgresql-common"
+        ln -sf /bin/true "$SANDBOX/usr/lib/postgresql/15/bin/initdb"
+        echo "#create_main_cluster = true" >"$SANDBOX/usr/share/postgresql-common/createcluster.conf"
+        touch "$SANDBOX/units/postgresql.service" ;;
 esac
 """
 
@@ -81,7 +87,7 @@ class Machine:
         self.write("python-version", "Python 3.99.0")
         self.write("python-too-old", "0")
         script = SCRIPT.read_text("utf-8")
-        for place in ("/usr/", "/run/", "/opt/"):
+        for place in ("/usr/", "/run/", "/opt/", "/etc/"):
             script = script.replace(f" {place}", f" {folder}{place}").replace(f"={place}", f"={folder}{place}")
         self.write("tree/deploy/setup.sh", script)
         self.write("tree/requirements/dev.txt", "locked==1\n")
@@ -143,7 +149,7 @@ def test_the_shell_can_read_the_script() -> None:
 def test_a_fresh_machine_gets_what_it_lacks_and_the_locked_dependencies(machine: Machine) -> None:
     done = machine.set_up()
     assert done.returncode == 0, done.stderr
-    assert machine.installed() == ["python3-venv", "openssl", "rabbitmq-server"]
+    assert machine.installed() == ["python3-venv", "openssl", "rabbitmq-server", "postgresql"]
     assert all("--no-install-recommends" in call for call in machine.calls if " install -y" in call)
     made, locked, project = machine.calls[-3:]
     assert made == "venv"
@@ -195,7 +201,7 @@ def test_a_rabbitmq_that_is_there_is_not_touched(place: str, machine: Machine) -
     done = machine.set_up(RABBITMQ_HOME=str(machine.folder / "own"))
     assert done.returncode == 0, done.stderr
     assert "rabbitmq-server" not in machine.installed()
-    assert not any(call.startswith("systemctl") for call in machine.calls)
+    assert not any(call.startswith("systemctl disable rabbitmq") for call in machine.calls)
 
 
 @pytest.mark.parametrize(("python", "package"), [("python3", "python3-venv"), ("python3.99", "python3.99-venv")])
@@ -229,24 +235,54 @@ def test_a_python_that_is_not_there_is_named(machine: Machine) -> None:
     assert (done.returncode, done.stderr) == (1, "setup: python4 is not there\n")
 
 
+# PostgreSQL
+
+
+def test_no_database_cluster_is_made_beside_those_of_the_tests(machine: Machine) -> None:
+    machine.is_ready()
+    assert [call for call in machine.calls if call.startswith("clusters ")] == ["clusters create_main_cluster = false"]
+    kept = machine.folder / "etc" / "postgresql-common" / "createcluster.conf"
+    assert kept.read_text("utf-8") == "#create_main_cluster = true\n"
+
+
+def test_what_somebody_said_about_clusters_is_left_as_it_is(machine: Machine) -> None:
+    kept = machine.write("etc/postgresql-common/createcluster.conf", "create_main_cluster = true\n")
+    machine.is_ready()
+    assert "clusters create_main_cluster = true" in machine.calls
+    assert kept.read_text("utf-8") == "create_main_cluster = true\n"
+
+
+def test_a_forbidden_cluster_is_allowed_again_when_the_installation_fails(machine: Machine) -> None:
+    machine.stand_in("on-install", INSTALLS.replace("*postgresql*)", "*postgresql*) exit 1"))
+    assert machine.set_up().returncode == 1
+    assert not (machine.folder / "etc" / "postgresql-common" / "createcluster.conf").exists()
+
+
+def test_a_postgresql_that_is_there_is_not_touched(machine: Machine) -> None:
+    machine.stand_in("usr/lib/postgresql/17/bin/initdb", "exit 1")
+    machine.is_ready()
+    assert "postgresql" not in machine.installed()
+    assert not (machine.folder / "etc").exists()
+
+
 # Services
 
 
 def test_no_service_starts_while_packages_are_installed_and_none_is_enabled(machine: Machine) -> None:
     machine.is_ready()
     guards = [call for call in machine.calls if call.startswith("guard ")]
-    assert len(guards) == 3
+    assert len(guards) == 4
     assert all("exit 101" in guard for guard in guards)
     assert not machine.guard.exists()
     disabled = [call.split()[-1] for call in machine.calls if call.startswith("systemctl disable")]
-    assert disabled == ["rabbitmq-server.service", "epmd.socket", "epmd.service"]
+    assert disabled == ["rabbitmq-server.service", "epmd.socket", "epmd.service", "postgresql.service"]
 
 
 def test_a_service_that_was_there_before_stays_enabled(machine: Machine) -> None:
     (machine.folder / "units" / "epmd.service").touch()
     machine.is_ready()
     disabled = [call.split()[-1] for call in machine.calls if call.startswith("systemctl disable")]
-    assert disabled == ["rabbitmq-server.service", "epmd.socket"]
+    assert disabled == ["rabbitmq-server.service", "epmd.socket", "postgresql.service"]
 
 
 def test_where_no_systemd_runs_none_is_asked(machine: Machine) -> None:
@@ -300,7 +336,7 @@ def test_old_or_missing_lists_of_packages_are_fetched(machine: Machine) -> None:
     machine.stand_in("on-install", f'[ -e "$SANDBOX/updated" ] || exit 100\n{INSTALLS}')
     done = machine.set_up()
     assert done.returncode == 0, done.stderr
-    assert machine.installed() == ["python3-venv", "python3-venv", "openssl", "rabbitmq-server"]
+    assert machine.installed() == ["python3-venv", "python3-venv", "openssl", "rabbitmq-server", "postgresql"]
 
 
 def test_one_source_of_packages_that_does_not_answer_is_no_reason_to_stop(machine: Machine) -> None:
@@ -336,7 +372,7 @@ def test_a_rabbitmq_that_is_half_installed_is_installed_again(state: str, machin
     machine.stand_in("usr/lib/rabbitmq/bin/rabbitmq-server", "exit 1")
     machine.write("half-installed", state)
     machine.is_ready()
-    assert machine.installed()[-1] == "rabbitmq-server"
+    assert "rabbitmq-server" in machine.installed()
 
 
 def test_an_environment_that_was_broken_off_is_finished(machine: Machine) -> None:
