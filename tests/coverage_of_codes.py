@@ -1,7 +1,8 @@
 """A pytest plugin: every error code of the catalogue is raised by at least one test.
 
-It notes the code of every :class:`~schemas.errors.Refused` that is made while the tests run. A code that is only seen
-from outside (in the answer of another process, or of the API) is noted by the test that sees it: ``saw_code(code)``.
+It notes the code of every :class:`~schemas.errors.Refused` that the product makes while the tests run; one that a test
+makes by itself shows nothing. A code that is only seen from outside (in the answer of another process, or of the API)
+is noted by the test that sees it: ``saw_code(code)``.
 
 With ``TARASUL_ALL_CODES=1`` (``make test`` sets it for the whole suite) the run fails when a code was never raised.
 Without it, or with a selection of tests, nothing is judged.
@@ -9,7 +10,9 @@ Without it, or with a selection of tests, nothing is judged.
 
 import functools
 import os
+import sys
 from collections.abc import Iterable
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -41,10 +44,15 @@ def pytest_configure() -> None:
 
     @functools.wraps(made)
     def note(self: Refused, code: ErrorCode, **details: Any) -> None:
-        _seen.add(code)
+        if not _made_by_a_test(sys._getframe(1)):
+            _seen.add(code)
         made(self, code, **details)
 
     Refused.__init__ = note  # type: ignore[method-assign] # that is what this plugin is for
+
+
+def _made_by_a_test(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).startswith(("tests.", "test_"))
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

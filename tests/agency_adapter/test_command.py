@@ -286,6 +286,31 @@ def test_the_settings_file_is_taken_from_the_environment(adapter: RunningAdapter
     assert (ran.code, ran.result()["version"]) == (0, adapter.get("/v1/directory").json()["version"])
 
 
+@contextlib.contextmanager
+def stranger(adapter: RunningAdapter, folder: Path, status: int, media_type: str, body: bytes) -> Iterator[Path]:
+    """Settings of an adapter in whose place another program gives one answer."""
+
+    class Stranger(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", media_type)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    config = folder / "adapter.toml"
+    (folder / "token").write_text(adapter.token, "ascii")
+    with http.server.HTTPServer(("127.0.0.1", 0), Stranger) as server:
+        text = adapter.config.read_text("utf-8").replace(f"port = {adapter.port}", f"port = {server.server_port}")
+        config.write_text(text, "utf-8")
+        answering = threading.Thread(target=server.handle_request)
+        answering.start()
+        yield config
+        answering.join()
+
+
 @pytest.mark.parametrize(
     ("status", "media_type", "body"),
     [
@@ -298,26 +323,22 @@ def test_the_settings_file_is_taken_from_the_environment(adapter: RunningAdapter
 def test_what_is_no_adapters_answer_is_exit_3(
     adapter: RunningAdapter, tmp_path: Path, status: int, media_type: str, body: bytes
 ) -> None:
-    class Stranger(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", media_type)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    config = tmp_path / "adapter.toml"
-    (tmp_path / "token").write_text(adapter.token, "ascii")
-    with http.server.HTTPServer(("127.0.0.1", 0), Stranger) as server:
-        text = adapter.config.read_text("utf-8").replace(f"port = {adapter.port}", f"port = {server.server_port}")
-        config.write_text(text, "utf-8")
-        answering = threading.Thread(target=server.handle_request)
-        answering.start()
+    with stranger(adapter, tmp_path, status, media_type, body) as config:
         ran = agency("outbox", "--json", config=config)
-        answering.join()
     assert (ran.code, ran.refused()["code"]) == (3, "answer_unreadable")
+
+
+def test_a_refusal_of_a_later_release_is_shown_in_its_own_words(adapter: RunningAdapter, tmp_path: Path) -> None:
+    problem = {"code": "stamp_missing", "detail": "No stamp.", "detail_ar": "لا ختم.", "next_step": "Stamp it."}
+    body = json.dumps(problem).encode()
+    with stranger(adapter, tmp_path, 422, "application/problem+json", body) as config:
+        ran = agency("outbox", config=config)
+    assert (ran.code, ran.out) == (1, "")
+    assert "لا ختم." in ran.err
+    assert "No stamp." in ran.err
+    assert "Stamp it." in ran.err
+    with stranger(adapter, tmp_path, 422, "application/problem+json", body) as config:
+        assert agency("outbox", "--json", config=config).refused() == problem
 
 
 def test_a_wrong_token_is_refused(adapter: RunningAdapter) -> None:
