@@ -17,7 +17,6 @@ import ipaddress
 import secrets
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from broker.configuration import BrokerTls
 from broker.node_certificates import CertificateFiles, NodeTls
 from broker.topology import AUDIT_USER, LOG_USER
 from gateway.members import Members, authority_folder, write_whole
+from gateway.settings_files import BrokerPlace, write_settings
 from schemas.agencies import AGENCIES
 from schemas.directory import KeyPurpose
 from schemas.errors import ErrorCode, Refused
@@ -45,26 +45,6 @@ AUTHORITY_PURPOSES = (*AGENCY_PURPOSES, KeyPurpose.DIRECTORY, KeyPurpose.RECEIPT
 AUTHORITY_NAMES = ("السلطة المركزية لتراسل", "Tarasul central authority")
 PROBE = "tarasul-probe"
 LOOPBACK = "127.0.0.1"
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerPlace:
-    """Where the broker is, for the settings files.
-
-    Attributes:
-        host, port: of AMQP over TLS; the broker's certificate is issued to this host.
-        management: URL of its management interface.
-        credentials: file with the account of the management interface.
-        sizes: ``production`` or ``trial``, see :mod:`broker.topology`.
-        disk_bytes: size of the broker's disk; None when the commands are to find it out.
-    """
-
-    host: str = "localhost"
-    port: int = 5671
-    management: str = "https://localhost:15671"
-    credentials: Path = Path("broker/management.json")
-    sizes: str = "production"
-    disk_bytes: int | None = None
 
 
 def bootstrap(
@@ -158,14 +138,13 @@ class _Founder:
         members = Members(self._folder)
         keys = [self._key(AUTHORITY, purpose, home / "keys") for purpose in AUTHORITY_PURPOSES]
         members.add(AUTHORITY, AUTHORITY_NAMES, "authority", keys)
-        for code, port in zip(codes, api_ports, strict=True):
+        for code in codes:
             known = AGENCIES[code]
             agency = self._folder / "agencies" / code
             keys = [self._key(code, purpose, agency / "keys") for purpose in AGENCY_PURPOSES]
             members.add(code, (known.name_ar, known.name_en), known.kind, keys)
             write_certificates(agency / "root.pem", [root.certificate])
-            write_whole(agency / "adapter.toml", self._adapter_settings(code, port).encode())
-        write_whole(home / "authority.toml", self._authority_settings().encode())
+        write_settings(self._folder, self._broker, dict(zip(codes, api_ports, strict=True)))
         members.sign_next(self._now)
         hand_out_directory(self._folder)
 
@@ -214,25 +193,6 @@ class _Founder:
 
     def _write_chain(self, file: Path, certificate: x509.Certificate) -> None:
         write_certificates(file, [certificate, self._issuing.certificate])
-
-    def _adapter_settings(self, code: str, port: int) -> str:
-        return (
-            f"# The adapter of {code}. Paths are relative to this file; every setting: docs/api.md.\n"
-            f'agency = "{code}"\n\n'
-            f"[api]\nport = {port}\n\n"
-            f'[broker]\nnodes = ["{self._broker.host}:{self._broker.port}"]\n'
-        )
-
-    def _authority_settings(self) -> str:
-        return (
-            "# The central authority. Paths are relative to this file.\n"
-            "[broker]\n"
-            f'addresses = ["{self._broker.host}:{self._broker.port}"]\n'
-            f'management = "{self._broker.management}"\n'
-            f'credentials = "{self._broker.credentials}"\n'
-            f'sizes = "{self._broker.sizes}"\n'
-            "replicas = 1\n"
-        ) + (f"disk_bytes = {self._broker.disk_bytes}\n" if self._broker.disk_bytes is not None else "")
 
 
 def _is_address(host: str) -> bool:

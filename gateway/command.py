@@ -21,10 +21,11 @@ from broker.management import Credentials, Management
 from broker.topology import Topology, build_topology, check_sizes
 from broker.topology_apply import apply, check
 from broker.topology_plan import Change
-from gateway.bootstrap import BrokerPlace, bootstrap, hand_out_directory
+from gateway.bootstrap import bootstrap, hand_out_directory
 from gateway.dead_letters_command import dead_letters_app
 from gateway.members import Members
 from gateway.settings import AuthoritySettings, read_authority_settings
+from gateway.settings_files import BrokerPlace
 from schemas.agencies import connected
 from schemas.errors import ErrorCode, Refused
 from trust.certificates import read_certificate

@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from deploy.demo.record import Published, read_record
 from schemas.errors import ErrorCode, Refused
 from schemas.identifiers import AUTHORITY
 from schemas.receipts import AUTHORITY_EVENTS, RECIPIENT_EVENTS, ReceiptEvent, parse_receipt
@@ -45,6 +46,8 @@ class Books:
         left_over: transmissions without an outcome, and outbox rows not yet published.
         twice: surplus rows of a letter, of a number or of a receipt; surplus terminal receipts of a transmission.
         unverified: tokens whose signature, role or row does not hold.
+        journalled: letters and receipts that the authority's journal has, of those that the agencies published.
+        dead_letters: the authority's, by verdict.
         intruders: hostile messages, by agency, reason and publisher; no letter's state depends on them.
         differences: in words, what does not agree.
     """
@@ -59,6 +62,8 @@ class Books:
     left_over: int = 0
     twice: int = 0
     unverified: int = 0
+    journalled: int = 0
+    dead_letters: dict[str, int] = field(default_factory=dict)
     intruders: list[dict[str, Any]] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
 
@@ -129,6 +134,9 @@ def read_books(folder: Path, now: datetime) -> Books:
         except sqlite3.Error as error:
             reader.unverified(f"the store of {store.parent.name} cannot be read: {error}")
     reader.match()
+    record = folder / "authority" / "authority.db"
+    if record.exists():
+        reader.compare_record(record)
     users = folder / "broker-users.json"
     if users.exists():
         reader.books.broker_users = len(json.loads(users.read_text("utf-8")))
@@ -152,6 +160,7 @@ class _Reader:
         self._given_up: dict[str, set[str]] = {}
         self._received_receipts: _Shelf = {}
         self._issued_receipts: _Shelf = {}
+        self.published: set[Published] = set()
 
     def read(self, agency: str, store: Path) -> None:
         self.books.agencies += 1
@@ -169,6 +178,8 @@ class _Reader:
                 receipt = self._keep_receipt(self._issued_receipts, agency, "issued", row)
                 if receipt is not None and receipt.signer != agency:
                     self.unverified(f"{agency} keeps a receipt of {receipt.signer} as its own")
+                if receipt is not None and row["relay_state"] >= _CONFIRMED:
+                    self.published.add(Published(receipt.token_digest, row["lane"], agency))
             self._read_quarantine(agency, connection)
             for table in ("receipts_issued", "quarantine"):
                 waiting = connection.execute(
@@ -207,13 +218,15 @@ class _Reader:
                 self.books.differences.append(f"letter {letter.letter_id} of {agency}: transmissions are missing")
             self.books.transmissions += len(letter.recipients)
         self._twice(count - 1 for count in (*numbers.values(), *identities.values()))
-        rows_of_all = _rows(connection, "SELECT digest, recipient, state, relay_state FROM transmissions")
+        rows_of_all = _rows(connection, "SELECT digest, recipient, state, relay_state, lane FROM transmissions")
         if len(rows_of_all) != consignments:
             self.books.differences.append(
                 f"{agency}: {len(rows_of_all)} transmissions, its letters name {consignments}"
             )
         for row in rows_of_all:
             self._states[agency, row["digest"], row["recipient"]] = row["state"], row["relay_state"]
+            if row["relay_state"] >= _CONFIRMED:
+                self.published.add(Published(row["digest"], row["lane"], agency))
 
     def _read_inbox(self, agency: str, connection: sqlite3.Connection) -> None:
         letters: list[_Letter] = []
@@ -254,6 +267,17 @@ class _Reader:
                 }
             )
 
+    def compare_record(self, store: Path) -> None:
+        """The authority's store against what all others published."""
+        try:
+            record = read_record(store, self.published)
+        except sqlite3.Error as error:
+            self.unverified(f"the store of the authority cannot be read: {error}")
+            return
+        self.books.journalled = record.journalled
+        self.books.dead_letters = record.dead_letters
+        self.books.differences += record.differences
+
     def match(self) -> None:
         """Sender against recipient, receipt against row, and back."""
         for (sender, digest), letter in self._sent.items():
@@ -287,7 +311,9 @@ class _Reader:
         if (state, relay_state) != (outcome, _CLOSED):
             self._differs(f"{what}: row says {state} (relay {relay_state}), receipts say {outcome}")
         if recipient not in self._received:
-            self._differs(f"{what}: {outcome}, yet {recipient} has no store")
+            # Whoever left the backbone has none; then the authority has refused the letter.
+            if outcome != "refused":
+                self._differs(f"{what}: {outcome}, yet {recipient} has no store")
             return
         holds = sum(letter.digest == digest for letter in self._received[recipient])
         if holds != (1 if outcome == "delivered" else 0):

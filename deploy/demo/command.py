@@ -16,14 +16,14 @@ import typer
 
 from deploy.demo.books import read_books, write_books
 from deploy.demo.stage import COMMAND, Stage
-from deploy.demo.story import CODES, Story, tell_books
+from deploy.demo.story import ALONE, CODES, Story, tell_books
 from deploy.demo.telling import Telling
 
 BOOKS = "books.json"
 
 demo_app = typer.Typer(
     name="demo",
-    help="العرض · The demonstration: three agencies, a real broker, a story, and its books.",
+    help="العرض · The demonstration: 52 agencies, a real broker, a story, and its books.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -37,6 +37,7 @@ def run(
     folder: Folder = Path("run/demo"),
     *,
     once: Annotated[bool, typer.Option("--once", help="End when the story is over.")] = False,
+    few: Annotated[bool, typer.Option("--few", help="Three agencies alone, for a small machine.")] = False,
 ) -> None:
     """Play the story; exit 0 only if the books balance. An earlier demonstration in FOLDER is cleared."""
     if folder.resolve() == Path.cwd():
@@ -47,12 +48,12 @@ def run(
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     began = time.monotonic()
     telling = Telling()
-    with Stage(folder, CODES) as stage:
+    with Stage(folder, ALONE if few else CODES) as stage:
         story = Story(stage, telling)
         story.play()
         if not once:
             _stay(telling, folder, story.letter_id)
-        stage.stop(*CODES)
+        stage.stop()
     # The account is drawn up by a reader in a process of its own, which knows the stores and nothing else.
     code = subprocess.run([*COMMAND, "demo", "books", str(folder)], stdin=subprocess.DEVNULL, check=False).returncode
     telling.printer.line(f"{folder / BOOKS} · {time.monotonic() - began:.0f} s")

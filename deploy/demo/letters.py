@@ -1,5 +1,6 @@
 """The letters of the demonstration: ordinary ones, by post, about invented works."""
 
+from collections.abc import Sequence
 from typing import Any
 
 ROADS = {
@@ -53,4 +54,43 @@ def follow_up(number: int) -> dict[str, Any]:
             "subject": f"كشف الدفعات المستحقة رقم {number}",
             "body": f"تحية طيبة وبعد،\n\nنرفق لكم بيان الدفعة المستحقة رقم {number} لعقد صيانة الطرق.",
         },
+    }
+
+
+def circular(recipients: Sequence[str], year: int, effective_from: str) -> dict[str, Any]:
+    """From the Civil Service Commission to everybody."""
+    return {
+        "type": "circular/1",
+        "recipients": [{"agency": code, "role": "to"} for code in recipients],
+        "action": "FOR_INFO",
+        "content": {
+            "subject": f"تعميم رقم (9) لسنة {year} بشأن مواعيد العمل",
+            "body": (
+                "تحية طيبة وبعد،\n\nيُرجى من جميع الجهات الحكومية الالتزام بمواعيد العمل الواردة في هذا التعميم "
+                "اعتباراً من التاريخ المبين، وقيده لديها.\n\nوتفضلوا بقبول فائق الاحترام،"
+            ),
+            "fields": {"circular_no": 9, "year": year, "effective_from": effective_from, "audience": "ALL"},
+            "signatories": [{"post": "رئيس ديوان الخدمة المدنية"}],
+        },
+    }
+
+
+def farewell(recipient: str, name: str) -> dict[str, Any]:
+    """To an agency that has left the backbone; the sender does not know it yet."""
+    return {
+        "recipients": [{"agency": recipient, "role": "to"}],
+        "content": {
+            "subject": "طلب موافاتنا بكشف الأصول",
+            "body": f"تحية طيبة وبعد،\n\nيرجى من {name} موافاتنا بالكشف.",
+        },
+    }
+
+
+def overdue(recipient: str, expires_at: str) -> dict[str, Any]:
+    """A letter whose last moment of delivery comes soon."""
+    return {
+        "recipients": [{"agency": recipient, "role": "to"}],
+        "urgency": "IMMEDIATE",
+        "expires_at": expires_at,
+        "content": {"subject": "دعوة إلى اجتماع عاجل اليوم", "body": "تحية طيبة وبعد،\n\nيُعقد الاجتماع بعد قليل."},
     }

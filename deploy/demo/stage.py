@@ -30,8 +30,10 @@ from agency_adapter.settings import read_settings
 from broker.management import Credentials, Management
 from broker.node import PrivateNode
 from broker.node_identity import free_ports
-from gateway.bootstrap import BrokerPlace, bootstrap, node_tls
+from gateway.bootstrap import bootstrap, node_tls
+from gateway.settings_files import BrokerPlace, write_settings
 from schemas.errors import ErrorCode, Refused
+from schemas.identifiers import AUTHORITY
 
 POLL_SECONDS = 0.05
 PATIENCE_SECONDS = 60.0
@@ -69,6 +71,29 @@ def eventually(look: Callable[[], Answer], what: str, seconds: float = PATIENCE_
     return found
 
 
+class _Program:
+    """A process of ours that runs until it is told to stop, and its log."""
+
+    def __init__(self, log: Path, arguments: Sequence[str]) -> None:
+        self.log = log
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [*COMMAND, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                # A Ctrl-C in the terminal is the stage's to pass on, in good order.
+                start_new_session=True,
+                preexec_fn=partial(_end_with_the_stage, os.getpid()),  # noqa: PLW1509 - this process has one thread
+            )
+
+    def last_words(self) -> str:
+        """How it ended, the last line of its log, and where the rest is."""
+        lines = self.log.read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace").split("\n")
+        last = next((line for line in reversed(lines) if line.strip()), "–")
+        return f"ended with {self.process.returncode}: {last[:LONGEST_LINE]} ({self.log})"
+
+
 class Stage:
     """See the module's docstring.
 
@@ -85,7 +110,7 @@ class Stage:
         self.folder = folder.resolve()
         self.codes = tuple(codes)
         self._node: PrivateNode | None = None
-        self._adapters: dict[str, subprocess.Popen[bytes]] = {}
+        self._programs: dict[str, _Program] = {}
 
     # What stands on it
 
@@ -106,7 +131,18 @@ class Stage:
         return AdapterClient.of(read_settings(self.config(code)))
 
     def pid(self, code: str) -> int:
-        return self._adapters[code].pid
+        """Process that hosts the adapter of ``code``."""
+        return self._programs[code].process.pid
+
+    @property
+    def processes(self) -> int:
+        """Processes that run now, besides the broker's."""
+        return len({id(program) for program in self._programs.values()})
+
+    @property
+    def authority(self) -> Path:
+        """Settings of the authority."""
+        return self.folder / "authority" / "authority.toml"
 
     def management(self) -> Management:
         return Management(self.node.management_url, Credentials.read(self.node.credentials))
@@ -130,31 +166,29 @@ class Stage:
         if (self.folder / MARKER).exists():
             self._clear()
         self.folder.parent.mkdir(parents=True, exist_ok=True)
-        amqps, management, *api_ports = free_ports(2 + len(self.codes))
+        watch, *ports = free_ports(1 + len(self.codes))
+        api_ports = dict(zip(self.codes, ports, strict=True))
+        self._found(list(api_ports.values()))
+        self._node = PrivateNode(directory=self.folder / "broker-node", tls=node_tls(self.folder))
+        self._node.start()
+        # Only now it is known: a node that finds a port taken begins again with others.
         place = BrokerPlace(
-            port=amqps,
-            management=f"http://127.0.0.1:{management}",
+            port=self._node.amqps_port,
+            management=self._node.management_url,
             credentials=Path("../broker-node/management.json"),
             sizes="trial",
-            disk_bytes=shutil.disk_usage(self.folder.parent).total,
+            disk_bytes=shutil.disk_usage(self.folder).total,
         )
-        self._found(place, api_ports)
-        self._node = PrivateNode(
-            directory=self.folder / "broker-node",
-            tls=node_tls(self.folder),
-            amqps_port=amqps,
-            management_port=management,
-        )
-        self._node.start()
-        self.run("authority", "topology", "apply", "--config", str(self.folder / "authority" / "authority.toml"))
+        write_settings(self.folder, place, api_ports, watch_port=watch)
+        self.run("authority", "topology", "apply", "--config", str(self.authority))
 
-    def _found(self, place: BrokerPlace, api_ports: Sequence[int]) -> None:
+    def _found(self, api_ports: Sequence[int]) -> None:
         """The authority, with the marker in it from the start: a stage killed here leaves nothing in the next's way."""
         if self.folder.exists() and not (self.folder.is_dir() and not any(self.folder.iterdir())):
             raise Refused(ErrorCode.ALREADY_BOOTSTRAPPED, path=str(self.folder))
         with tempfile.TemporaryDirectory(prefix=f".{self.folder.name}.", dir=self.folder.parent) as beside:
             founded = Path(beside) / "founded"
-            bootstrap(founded, self.codes, datetime.now(UTC), broker=place, api_ports=api_ports)
+            bootstrap(founded, self.codes, datetime.now(UTC), broker=BrokerPlace(), api_ports=api_ports)
             (founded / MARKER).write_text("Made by 'tarasul demo run', which clears this folder.\n", "utf-8")
             founded.replace(self.folder)
 
@@ -180,8 +214,8 @@ class Stage:
         shutil.rmtree(self.folder)
 
     def _end(self) -> None:
-        for code in list(self._adapters):
-            self.kill(code)
+        for name in list(self._programs):
+            self.kill(name)
         if self._node is not None:
             self._node.close()
 
@@ -192,32 +226,30 @@ class Stage:
         (self.folder / USERS).write_text(json.dumps(users), "utf-8")
         return len(users)
 
-    # The adapters
+    # Adapters, and the authority's readers
 
-    def begin(self, code: str) -> None:
-        """Start the adapter of ``code`` without waiting for it."""
-        with (self.agency(code) / "adapter.log").open("ab") as log:
-            self._adapters[code] = subprocess.Popen(
-                [*COMMAND, "agency", "run", "--config", str(self.config(code))],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                # A Ctrl-C in the terminal is ours to pass on, in good order.
-                start_new_session=True,
-                preexec_fn=partial(_end_with_the_stage, os.getpid()),  # noqa: PLW1509 - this process has one thread
-            )
+    def begin(self, *codes: str) -> None:
+        """Start one process that hosts the adapters of ``codes``, without waiting for them."""
+        configs = [word for code in codes for word in ("--config", str(self.config(code)))]
+        program = _Program(self.agency(codes[0]) / "adapter.log", ["agency", "run", *configs])
+        self._programs.update(dict.fromkeys(codes, program))
+
+    def begin_authority(self) -> None:
+        """Start the authority's readers."""
+        log = self.folder / "authority" / "authority.log"
+        self._programs[AUTHORITY] = _Program(log, ["authority", "run", "--config", str(self.authority)])
 
     def wait_ready(self, code: str) -> Mapping[str, Any]:
         """Until the adapter of ``code`` says that it is ready; returns what it says.
 
         Raises:
-            Refused: ``not_ready`` when it ends, or is not ready in time; with the end of its log.
+            Refused: ``not_ready`` when its process ends, or it is not ready in time; with the end of its log.
         """
-        process = self._adapters[code]
+        program = self._programs[code]
 
         def ready() -> Mapping[str, Any] | None:
-            if process.poll() is not None:
-                raise Refused(ErrorCode.NOT_READY, reason=f"{code} ended with {process.returncode}: {self._tail(code)}")
+            if program.process.poll() is not None:
+                raise Refused(ErrorCode.NOT_READY, reason=f"{code} {program.last_words()}")
             # Before its first answer there may be no token yet; before the broker's, no readiness.
             with contextlib.suppress(Refused, ProblemAnswer):
                 return self.client(code).get("/readyz")
@@ -225,39 +257,41 @@ class Stage:
 
         return eventually(ready, code) or {}
 
-    def start(self, *codes: str) -> None:
-        """Start adapters side by side and wait until each is ready."""
-        for code in codes:
-            self.begin(code)
-        for code in codes:
-            self.wait_ready(code)
+    def start(self, *groups: str | Sequence[str]) -> None:
+        """Start processes side by side, one for each group of agencies, and wait until each adapter is ready."""
+        hosted = [(group,) if isinstance(group, str) else tuple(group) for group in groups]
+        for codes in hosted:
+            self.begin(*codes)
+        for codes in hosted:
+            for code in codes:
+                self.wait_ready(code)
 
-    def kill(self, code: str) -> None:
-        """SIGKILL, as a power cut would."""
-        process = self._adapters.pop(code)
-        process.kill()
-        process.wait()
+    def kill(self, name: str) -> None:
+        """SIGKILL for the process that hosts the adapter of agency ``name``, or for the authority's, as a power cut."""
+        if (program := self._programs.get(name)) is None:
+            return
+        self._forget(program)
+        program.process.kill()
+        program.process.wait()
 
-    def stop(self, *codes: str) -> None:
-        """Stop adapters in good order.
+    def stop(self, *names: str) -> None:
+        """Stop processes in good order; all of them unless named.
 
         Raises:
             Refused: ``not_ready`` for one that does not end with 0.
         """
-        for code in codes:
-            self._adapters[code].terminate()
-        for code in codes:
-            returned = self._adapters[code].wait(PATIENCE_SECONDS)
-            if returned != 0:
-                raise Refused(ErrorCode.NOT_READY, reason=f"{code} ended with {returned}: {self._tail(code)}")
-            del self._adapters[code]
+        programs = {
+            id(program): program for name in names or list(self._programs) for program in [self._programs[name]]
+        }
+        for program in programs.values():
+            program.process.terminate()
+        for program in programs.values():
+            if program.process.wait(PATIENCE_SECONDS) != 0:
+                raise Refused(ErrorCode.NOT_READY, reason=f"{program.log.parent.name} {program.last_words()}")
+            self._forget(program)
 
-    def _tail(self, code: str) -> str:
-        """The last line of an adapter's log, and where the rest is."""
-        log = self.agency(code) / "adapter.log"
-        lines = log.read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace").split("\n")
-        last = next((line for line in reversed(lines) if line.strip()), "–")
-        return f"{last[:LONGEST_LINE]} ({log})"
+    def _forget(self, program: "_Program") -> None:
+        self._programs = {name: each for name, each in self._programs.items() if each is not program}
 
     # Commands
 

@@ -1,21 +1,27 @@
-"""The story: three agencies, their letters, a power cut, an intruder, and an account of all of it."""
+"""The story: 52 agencies, their letters, a circular, a power cut, an intruder, and an account of all of it."""
 
 import asyncio
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from agency_adapter import labels
 from agency_adapter.client import segment
+from broker.management import Management
 from deploy.demo import intruder, letters
 from deploy.demo.books import Books
+from deploy.demo.fleet import ABSENT, Fleet, hosted
 from deploy.demo.stage import Stage, eventually
 from deploy.demo.telling import Telling
-from schemas.agencies import AGENCIES
+from schemas.agencies import AGENCIES, connected
 from schemas.delivery import TERMINAL_STATES
 from schemas.hijri import printed
 
 SENDER, RECIPIENT, AUDITOR = "MPW", "MOF", "SAB"
-CODES = (SENDER, RECIPIENT, AUDITOR)
+ALONE = (SENDER, RECIPIENT, AUDITOR)
+"""Each in a process of its own, to be looked at and killed; the others share a few."""
+
+CODES = tuple(agency.code for agency in connected())
 FOLLOW_UPS = 100
 CLERK = "كاتب السجل العام"
 UNIT = "شؤون الميزانية"
@@ -30,12 +36,19 @@ class Story:
         self.letter_id = ""
 
     def play(self) -> None:
-        """From the first adapter to the last timeline; the adapters run on."""
+        """From the first adapter to the last timeline; the programs run on."""
+        fleet = Fleet(self._stage, self._telling) if len(self._stage.codes) > len(ALONE) else None
         self._set()
         self._send()
         self._register_and_reply()
         self._power_cut()
+        if fleet is not None:
+            fleet.send_circular()
         self._intrude()
+        if fleet is not None:
+            fleet.send_to_who_is_not_there()
+            fleet.catch_up()
+        self._show_record()
         self._show_timeline()
         self._verify()
 
@@ -43,26 +56,42 @@ class Story:
         stage, telling = self._stage, self._telling
         telling.chapter("المسرح", "the stage")
         telling.say(
-            "وسيط RabbitMQ حقيقي لا يقبل إلا شهادة عميل عبر TLS 1.3، ولكل جهة محوّل في عملية مستقلة بمفاتيحها ومخزنها.",
-            "A real RabbitMQ that takes nothing but client certificates over TLS 1.3; each agency's adapter is a "
-            "process of its own, with its own keys and store.",
+            "وسيط RabbitMQ حقيقي لا يقبل إلا شهادة عميل عبر TLS 1.3، ولكل جهة محوّل بمفاتيحه ومخزنه وحسابه؛ "
+            "ثلاثة منها في عمليات مستقلة.",
+            "A real RabbitMQ that takes nothing but client certificates over TLS 1.3; each agency has an adapter with "
+            "its own keys, store and account; three of them are processes of their own.",
         )
-        stage.start(*CODES)
+        others = hosted([code for code in stage.codes if code not in (*ALONE, ABSENT)])
+        stage.begin_authority()
+        stage.start(*ALONE, *others)
         with stage.management() as management:
             exchanges = sum(
                 1 for each in management.get("/api/exchanges/tarasul") if not each["name"].startswith("amq.")
             )
             queues = len(management.get("/api/queues/tarasul"))
+            connections = eventually(lambda: self._connections(management), "connections counted")
+        stores = len(list((stage.folder / "agencies").glob("*/store.db")))
         telling.facts(
             (("الوسيط", "broker"), f"RabbitMQ {stage.node.version}"),
             (("حسابات الوسيط", "broker accounts"), str(stage.note_users())),
             (("البنية", "topology"), f"{exchanges} exchanges, {queues} queues"),
+            (("الاتصالات", "connections"), f"{connections} (TLS 1.3, EXTERNAL)"),
+            (("المخازن", "stores"), str(stores)),
+            (("العمليات", "processes"), str(stage.processes)),
         )
-        telling.table(
-            ("الجهات", "agencies"),
-            (("الرمز", "code"), ("العملية", "process"), ("الجهة", "agency")),
-            [(code, str(stage.pid(code)), (AGENCIES[code].name_ar, AGENCIES[code].name_en)) for code in CODES],
-        )
+        rows: list[tuple[str, str, tuple[str, str]]] = [
+            (code, str(stage.pid(code)), (AGENCIES[code].name_ar, AGENCIES[code].name_en)) for code in ALONE
+        ]
+        rows += [
+            (f"{codes[0]} … {codes[-1]}", str(stage.pid(codes[0])), ("", f"{len(codes)} agencies")) for codes in others
+        ]
+        telling.table(("الجهات", "agencies"), (("الرمز", "code"), ("العملية", "process"), ("الجهة", "agency")), rows)
+
+    def _connections(self, management: Management) -> int:
+        """Connections of agencies, once the broker's statistics know two for each adapter that runs."""
+        users = [str(each["user"]) for each in management.get("/api/connections?columns=user")]
+        count = sum(user in AGENCIES for user in users)
+        return count if count == 2 * sum(code != ABSENT for code in self._stage.codes) else 0
 
     def _send(self) -> None:
         telling = self._telling
@@ -176,6 +205,26 @@ class Story:
             "They stand in the quarantine and the authority is told; no letter changed, no receipt was given.",
         )
 
+    def _show_record(self) -> None:
+        """The journal is complete, also where its reader was away; the dead letters are listed with their reasons."""
+        stage, telling = self._stage, self._telling
+        telling.chapter("سجل السلطة", "the authority's record")
+        config = ("--config", str(stage.authority))
+
+        def judged() -> list[dict[str, Any]] | None:
+            items: list[dict[str, Any]] = json.loads(stage.run("authority", "dead-letters", "list", "--json", *config))[
+                "items"
+            ]
+            return items if items and not any(item["verdict"] in {"new", "waiting"} for item in items) else None
+
+        eventually(judged, "dead letters judged")
+        telling.say(
+            "كل ما أكّده الوسيط مقيَّد في السجل المركزي، وما تعذّر تسليمه مدرج بسببه:",
+            "All that the broker confirmed stands in the journal; what no inbox took is listed with its reason:",
+        )
+        for line in stage.run("authority", "dead-letters", "list", *config).splitlines():
+            telling.printer.line(line)
+
     def _show_timeline(self) -> None:
         self._telling.chapter("مسار الكتاب الأول كما يراه مرسله", "the first letter's timeline, as its sender sees it")
         timeline = self._stage.client(SENDER).get(f"/v1/letters/{segment(self.letter_id)}/timeline")
@@ -250,6 +299,11 @@ def tell_books(books: Books, telling: Telling) -> None:
         (("تكرر", "twice"), str(books.twice)),
         (("لم يُتحقق منه", "unverified"), str(books.unverified)),
         (("رسائل دخيلة", "intruders"), str(len(books.intruders))),
+        (("في السجل المركزي", "in the journal"), str(books.journalled)),
+        (
+            ("رسائل متعذّرة", "dead letters"),
+            ", ".join(f"{verdict} {count}" for verdict, count in sorted(books.dead_letters.items())) or "0",
+        ),
     )
     for difference in books.differences:
         telling.printer.line(difference)

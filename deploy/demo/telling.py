@@ -4,7 +4,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.rule import Rule
 
@@ -59,6 +60,18 @@ class Telling:
         with Progress(*columns, console=self._console) as progress:
             task = progress.add_task(f"{self._isolated(ar)} · {en}", total=total)
             yield lambda count: progress.update(task, completed=count)
+
+    @contextmanager
+    def live(self) -> Iterator[Callable[[RenderableType], None]]:
+        """Something that is drawn again and again in one place; where there is no terminal, once as it was last."""
+        if not self._console.is_terminal:
+            last: list[RenderableType] = []
+            yield last.append
+            if last:
+                self._console.print(last[-1])
+            return
+        with Live(console=self._console) as live:
+            yield live.update
 
     def _isolated(self, text: str) -> str:
         return f"{ISOLATE}{text}\u2069" if self._console.is_terminal else text

@@ -96,13 +96,13 @@ def playing(place: Path, *options: str) -> Iterator[Played]:
     eventually(lambda: not played.left_over(), lambda: f"gone: {played.left_over()}")
 
 
-def play_once(place: Path) -> Played:
-    """The whole story without a terminal."""
+def play_once(place: Path, *options: str) -> Played:
+    """The story without a terminal."""
     demo = place / "demo"
     demo.mkdir()
     (demo / MARKER).touch()
     (demo / "stale").write_text("of an earlier demonstration", "utf-8")
-    with playing(place, "--once") as played:
+    with playing(place, "--once", *options) as played:
         played.read_until(POWER_CUT)
         played.read_to_the_end()
     return played

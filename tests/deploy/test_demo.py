@@ -24,9 +24,18 @@ CHAPTERS = [
     "registration and reply",
     POWER_CUT,
     "an intruder with an agency's real account",
+    "the authority's record",
     "the first letter's timeline, as its sender sees it",
     "verification offline",
     "the books",
+]
+FLEET_CHAPTERS = [
+    *CHAPTERS[:4],
+    "a circular to 51, with the authority away",
+    "an intruder with an agency's real account",
+    "who is not there",
+    "the absent agency comes back",
+    *CHAPTERS[5:],
 ]
 STAYING = "Ctrl-C ends the demonstration"
 # The story, and the starts before it, on a busy machine.
@@ -88,6 +97,10 @@ def test_the_books_have_these_members_and_sums_and_no_others(finished: Played) -
         "left_over": 0,
         "twice": 0,
         "unverified": 0,
+        # 103 transmissions; a receipt for each, and one of a registration.
+        "journalled": 207,
+        # The adapter's statements about the three hostile messages.
+        "dead_letters": {"filed": 3},
         "differences": [],
         "balanced": True,
     }
@@ -125,9 +138,26 @@ def test_nothing_stays_when_the_story_is_over(finished: Played) -> None:
     assert finished.left_over() == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_with_all_52_every_letter_has_its_outcome_and_stands_in_the_record(finished_fleet: Played) -> None:
+    assert finished_fleet.process.returncode == 0, finished_fleet.out
+    assert _chapters(finished_fleet.out) == FLEET_CHAPTERS
+    books = _books(finished_fleet)
+    assert books["balanced"]
+    assert (books["agencies"], books["broker_users"]) == (52, 57)
+    # As with three agencies, and: a circular to 51, a letter to an agency that left, one past its deadline.
+    assert (books["accepted"], books["transmissions"]) == (105, 156)
+    assert (books["delivered"], books["not_delivered"], books["refused"]) == (154, 1, 1)
+    # Every transmission, every receipt of a recipient (the agency that left has signed none), a registration.
+    assert books["journalled"] == 156 + 155 + 1
+    assert books["dead_letters"] == {"filed": 4, "refused": 1}
+    for said in ("connections:  102", "50 / 51", "51 / 51", "تعذّر تسليمه not delivered", "رُفِض refused"):
+        assert said in finished_fleet.out
+    assert finished_fleet.left_over() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_ended_in_the_middle_of_the_story_nothing_stays(number: signal.Signals, tmp_path: Path) -> None:
-    with playing(tmp_path) as played:
+    with playing(tmp_path, "--few") as played:
         played.read_until(POWER_CUT)
         assert len(played.processes) >= 6
         if number is signal.SIGKILL:
@@ -135,14 +165,14 @@ def test_ended_in_the_middle_of_the_story_nothing_stays(number: signal.Signals, 
             os.kill(played.process.pid, number)
         else:
             os.killpg(played.process.pid, number)
-        expected = 130 if number in {signal.SIGINT, signal.SIGTERM} else -number
+        expected = 130 if number is signal.SIGINT else -number
         assert played.read_to_the_end() == expected, played.out
         assert "Traceback" not in played.out
         eventually(lambda: not played.left_over(), lambda: f"gone: {played.left_over()}", 30)
 
 
 def test_interactive_it_stays_up_until_ctrl_c_and_then_balances_its_books(tmp_path: Path) -> None:
-    with playing(tmp_path) as played:
+    with playing(tmp_path, "--few") as played:
         played.read_until(STAYING)
         assert len(played.processes) >= 7
         commands = re.findall(r"^\.venv/bin/tarasul (.+)$", played.out, re.MULTILINE)
@@ -150,7 +180,7 @@ def test_interactive_it_stays_up_until_ctrl_c_and_then_balances_its_books(tmp_pa
         _try_all(commands)
 
         # Another one in the same folder must not clear this one away.
-        other = tarasul("demo", "run", played.folder, "--once")
+        other = tarasul("demo", "run", played.folder, "--once", "--few")
         assert other.returncode == 3
         assert other.stderr.decode().count("[node_not_started]") == 2
         assert (played.folder / "agencies" / "MPW" / "store.db").exists()

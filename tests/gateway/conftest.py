@@ -7,7 +7,8 @@ import pytest
 
 from broker.node import PrivateNode
 from broker.node_identity import free_ports
-from gateway.bootstrap import BrokerPlace, bootstrap, node_tls
+from gateway.bootstrap import bootstrap, node_tls
+from gateway.settings_files import BrokerPlace
 from tests.gateway.founding import CODES, NOW, found
 from tests.gateway.topology_bed import Terminal, TopologyBed
 

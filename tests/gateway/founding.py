@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gateway.bootstrap import BrokerPlace, bootstrap
+from gateway.bootstrap import bootstrap
 from gateway.members import authority_folder
+from gateway.settings_files import BrokerPlace
 from trust.certificates import read_certificate
 from trust.directory import Directory
 
@@ -30,7 +31,8 @@ def count(event, arguments):
         if touched == at:
             os.kill(os.getpid(), signal.SIGKILL)
 from datetime import UTC, datetime
-from gateway.bootstrap import BrokerPlace, bootstrap
+from gateway.bootstrap import bootstrap
+from gateway.settings_files import BrokerPlace
 from gateway.members import Members
 folder = Path(place) / "authority-of-one"
 now = datetime.now(UTC)

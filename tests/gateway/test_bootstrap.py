@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives import serialization
 from agency_adapter.settings import read_settings
 from broker.topology import AUDIT_USER, LOG_USER
 from gateway import bootstrap as founding
-from gateway.bootstrap import AGENCY_PURPOSES, AUTHORITY_PURPOSES, BrokerPlace, bootstrap
+from gateway.bootstrap import AGENCY_PURPOSES, AUTHORITY_PURPOSES, bootstrap
 from gateway.settings import read_authority_settings
+from gateway.settings_files import BrokerPlace
 from schemas.agencies import AGENCIES, connected
 from schemas.directory import KeyPurpose
 from schemas.errors import ErrorCode, Refused

@@ -34,7 +34,8 @@ from broker.node import PrivateNode
 from broker.topology import TRIAL_SIZES, build_topology
 from broker.topology_apply import apply
 from deploy.demo.books import Books, read_books
-from gateway.bootstrap import BrokerPlace, bootstrap, node_tls
+from gateway.bootstrap import bootstrap, node_tls
+from gateway.settings_files import BrokerPlace
 
 POLL_SECONDS = 0.02
 PATIENCE_SECONDS = 60.0
