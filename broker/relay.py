@@ -21,11 +21,12 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import structlog
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError
 
 from broker import outbox
 from broker.clock import Clock
@@ -35,7 +36,7 @@ from broker.outbox import OutboxSource
 from broker.publishing import Outcome, Outgoing
 from broker.session import Session, SessionState
 from broker.writer import Writer
-from schemas.errors import Refused
+from schemas.errors import ErrorCode, Refused
 
 WINDOW = 384
 """Messages in flight for one lane."""
@@ -160,17 +161,16 @@ class Relay:
     async def _run(self) -> None:
         while not self._stopping:
             self._wake.clear()
-            if self._session.state is SessionState.READY:
-                try:
-                    busy = await self._round()
-                except Refused as refusal:
-                    _log.warning("relay_waits", code=refusal.code)
-                    await asyncio.sleep(SHORTEST_PROBE_WAIT_SECONDS)
+            try:
+                if self._session.state is SessionState.READY and await self._round():
                     continue
-                if busy:
-                    continue
+                patience = self._patience()
+            except Refused as refusal:
+                _log.warning("relay_waits", code=refusal.code)
+                await asyncio.sleep(SHORTEST_PROBE_WAIT_SECONDS)
+                continue
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._patience()):
+                async with asyncio.timeout(patience):
                     await self._wake.wait()
 
     async def _round(self) -> bool:
@@ -213,7 +213,7 @@ class Relay:
         self._looked_at = now
         free = MOST_IN_FLIGHT - sum(lane.in_flight for lane in self.lanes.values())
         taken: Counter[str] = Counter()
-        with self._readings.connect() as connection:
+        with self._reading() as connection:
             for source in self._sources:
                 for name in outbox.waiting_lanes(connection, source.table, self._clock.unix_ms()):
                     lane = self.lanes.setdefault(name, Lane())
@@ -226,13 +226,26 @@ class Relay:
                         claims.append(_Claim(source, name, most * (source.most_per_message if most > 1 else 1)))
         return claims
 
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """A look into the store.
+
+        Raises:
+            Refused: ``store_unavailable``: a store on another machine may be away for a while.
+        """
+        try:
+            with self._readings.connect() as connection:
+                yield connection
+        except OperationalError as error:
+            raise Refused(ErrorCode.STORE_UNAVAILABLE) from error
+
     def _patience(self) -> float:
         """Seconds until something may be due without anybody waking us."""
         now = self._clock.monotonic()
         # A probe that was due at the last look and did not start has nothing to send: it is not waited for.
         probes = [lane.next_probe for lane in self.lanes.values() if lane.probing]
         waits = [max(0.05, probe - now) for probe in probes if probe > self._looked_at]
-        with self._readings.connect() as connection:
+        with self._reading() as connection:
             unix = self._clock.unix_ms()
             dues = [outbox.next_due(connection, source.table, unix) for source in self._sources]
         waits += [max(0.05, (due - unix) / 1000) for due in dues if due is not None]

@@ -15,8 +15,6 @@ _SETTINGS = (
     # broker was told that they are safe.
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
-    # The store has one owner; whoever else holds the lock is a reader's checkpoint, gone in milliseconds.
-    "PRAGMA busy_timeout = 1000",
     "PRAGMA wal_autocheckpoint = 2000",
     "PRAGMA journal_size_limit = 67108864",
     "PRAGMA cache_size = -8192",
@@ -24,11 +22,16 @@ _SETTINGS = (
 )
 
 
-def open_store(path: Path) -> Engine:
-    """An engine on the store at ``path``; creates the file with mode 0600 if there is none."""
+def open_store(path: Path, *, busy_ms: int = 1000) -> Engine:
+    """An engine on the store at ``path``; creates the file with mode 0600 if there is none.
+
+    Args:
+        path: of the file.
+        busy_ms: how long to wait, in milliseconds, for another process that writes.
+    """
     if not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-    return _engine(f"sqlite:///{path}", _SETTINGS)
+    return _engine(f"sqlite:///{path}", (f"PRAGMA busy_timeout = {busy_ms}", *_SETTINGS))
 
 
 def open_for_reading(path: Path) -> Engine:

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from broker.life import Life
 from schemas.errors import ErrorCode, Refused
@@ -159,7 +159,8 @@ class Writer:
     def _refuse(self, submission: _Submission, error: Exception) -> None:
         if submission.future.done():
             return
-        if isinstance(error, OperationalError):
+        # A lost connection is told in other classes too; the next transaction makes it anew.
+        if isinstance(error, OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
             full = "full" in str(error.orig).lower()
             code = ErrorCode.STORAGE_FULL if full else ErrorCode.STORE_UNAVAILABLE
             _log.error("write_failed", code=code, error=str(error.orig))

@@ -13,6 +13,10 @@ HEAD = "0001"
 """The newest schema revision; a test compares it with the migrations."""
 
 POSTGRESQL = "postgresql://"
+LONGEST_MIGRATION_MS = 30_000
+SESSION = "-c lock_timeout=2s -c idle_in_transaction_session_timeout=5s"
+"""Of a holder that was stopped within a transaction the server takes the locks back before its lease is over, and
+nobody waits long for one: statements run on the loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +47,36 @@ def open_gateway_store(place: str, base: Path) -> GatewayStore:
     Raises:
         Refused: ``store_unavailable``, ``store_newer``.
     """
+    remote = place.startswith(POSTGRESQL)
     try:
-        if place.startswith(POSTGRESQL):
-            # One connection writes, one reads; a third for a look from outside.
-            engine = create_engine(place.replace(POSTGRESQL, "postgresql+psycopg://", 1), pool_size=3)
-        else:
-            engine = open_store(base / place)
+        # Another process may be making the tables just now: that is waited for, here and never again.
+        _bring_up_to_date(_postgresql(place) if remote else open_store(base / place, busy_ms=LONGEST_MIGRATION_MS))
+        engine = _postgresql(place) if remote else open_store(base / place)
+    except (SQLAlchemyError, OSError, ImportError) as error:
+        # Without the driver there is no such store either: it comes with the extra `postgres`.
+        raise Refused(ErrorCode.STORE_UNAVAILABLE) from error
+    return GatewayStore(engine, engine if remote else open_for_reading(base / place))
+
+
+def _bring_up_to_date(engine: Engine) -> None:
+    try:
         with engine.connect() as connection:
             revision = _revision(connection)
         if revision != HEAD:
             from gateway.store.migrating import migrate  # noqa: PLC0415 - heavy, rarely needed
 
             migrate(engine, revision)
-    except (SQLAlchemyError, OSError) as error:
-        raise Refused(ErrorCode.STORE_UNAVAILABLE) from error
-    return GatewayStore(engine, engine if place.startswith(POSTGRESQL) else open_for_reading(base / place))
+    finally:
+        engine.dispose()
+
+
+def _postgresql(place: str) -> Engine:
+    return create_engine(
+        place.replace(POSTGRESQL, "postgresql+psycopg://", 1),
+        pool_size=3,  # one connection writes, one reads; a third for a look from outside
+        pool_pre_ping=True,
+        connect_args={"options": SESSION, "connect_timeout": 5},
+    )
 
 
 def _revision(connection: Connection) -> str | None:

@@ -1,0 +1,119 @@
+"""A PostgreSQL cluster of the tests' own: the real server, on a Unix socket in a temporary folder, and nothing else.
+
+with Postgres() as postgres:
+    place = postgres.new_database()        # what a settings file calls the store
+
+The server refuses to run as root; then it runs as the account ``nobody``. Where it is not installed that is an error:
+``deploy/setup.sh`` installs it.
+"""
+
+import contextlib
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psycopg
+
+PROGRAMS = Path("/usr/lib/postgresql")
+OWNER = "tarasul"
+SETTINGS = {
+    "listen_addresses": "''",
+    "fsync": "off",  # what is tested is the product, on a machine that is not switched off meanwhile
+    "max_connections": "40",
+    "shared_buffers": "16MB",
+    "logging_collector": "off",
+}
+
+
+def _programs() -> Path:
+    found = sorted(PROGRAMS.glob("*/bin"), key=lambda folder: int(folder.parent.name))
+    if not found:
+        raise FileNotFoundError(f"no PostgreSQL under {PROGRAMS}: run deploy/setup.sh")
+    return found[-1]
+
+
+class Postgres:
+    """See the module's docstring."""
+
+    def __init__(self) -> None:
+        self._programs = _programs()
+        # Short: the path of a Unix socket has 107 bytes at most.
+        self.folder = Path(tempfile.mkdtemp(prefix="tarasul-pg-"))
+        self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+        self._databases = 0
+
+    @property
+    def running(self) -> bool:
+        return (self.folder / "data" / "postmaster.pid").exists()
+
+    def __enter__(self) -> Self:
+        os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
+        try:
+            self._run("initdb", "-D", "data", "-U", OWNER, "-A", "trust", "--no-sync", "--encoding=UTF8", "--locale=C")
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start the server; it takes connections when this returns."""
+        options = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
+        self._run("pg_ctl", "-D", "data", "-w", "-l", "log", "-o", f"{options} -k {self.folder}", "start")
+
+    def stop(self) -> None:
+        """Stop the server; every connection is cut."""
+        self._run("pg_ctl", "-D", "data", "-w", "-m", "fast", "stop")
+
+    def close(self) -> None:
+        """Stop the server if it runs, and leave nothing behind."""
+        if self.running:
+            self._run("pg_ctl", "-D", "data", "-w", "-m", "immediate", "stop")
+        shutil.rmtree(self.folder)
+
+    def new_database(self) -> str:
+        """Make an empty database; returns the ``store`` setting for it."""
+        self._databases += 1
+        name = f"authority_{self._databases}"
+        with psycopg.connect(f"{self._url}/postgres?host={self.folder}", autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return f"{self._url}/{name}?host={self.folder}"
+
+    @property
+    def _url(self) -> str:
+        return f"postgresql://{OWNER}@"
+
+    def _run(self, program: str, *arguments: str) -> None:
+        self._command([str(self._programs / program), *arguments])
+
+    def _command(self, command: Sequence[str]) -> None:
+        identity = {"user": self._user.pw_uid, "group": self._user.pw_gid} if os.geteuid() == 0 else {}
+        extra = {"extra_groups": []} if identity else {}
+        with (self.folder / "output").open("ab") as output:
+            done = subprocess.run(
+                command,
+                cwd=self.folder,
+                env={"LC_ALL": "C", "PATH": os.defpath},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                check=False,
+                **identity,
+                **extra,
+            )
+        if done.returncode:
+            logs = [self.folder / name for name in ("output", "log")]
+            with contextlib.ExitStack() as stack:
+                texts = [stack.enter_context(log.open("r", errors="replace")).read() for log in logs if log.exists()]
+            raise RuntimeError(f"{command[0]} failed\n" + "\n".join(texts))
