@@ -193,8 +193,9 @@ class _Examiner:
     def _check_signer(self) -> Check:
         self._verdict = None
         key = self._directory.key(self._token.kid)
-        by_authority = key is not None and key.agency == AUTHORITY and self._token.typ is TokenType.RECEIPT
-        purpose = KeyPurpose.RECEIPTS if by_authority else KeyPurpose.SEAL
+        # The authority speaks by its receipts key, and as any recipient by its seal.
+        as_authority = key is not None and key.purpose == KeyPurpose.RECEIPTS and self._token.typ is TokenType.RECEIPT
+        purpose = KeyPurpose.RECEIPTS if as_authority else KeyPurpose.SEAL
         try:
             key = verify(self._token, self._directory, purpose=purpose.value, now=self._at)
         except VerificationError as error:
@@ -259,9 +260,13 @@ class _Examiner:
         )
 
     def _check_sender(self) -> Check:
-        for lawful in _lawful_signers(self._document):
+        for lawful in _lawful_signers(self._document, self._key.purpose):
             if lawful != self._key.agency:
                 raise VerificationError(ErrorCode.SIGNER_NOT_LAWFUL, lawful=lawful, agency=self._key.agency)
+        if isinstance(self._document, Receipt):
+            may_say = AUTHORITY_EVENTS if self._key.purpose == KeyPurpose.RECEIPTS else RECIPIENT_EVENTS
+            if self._document.event not in may_say:
+                raise VerificationError(ErrorCode.KEY_WRONG_PURPOSE, kid=self._key.kid, purpose=self._key.purpose)
         if isinstance(self._document, Letter):
             entry = self._directory.agencies[self._key.agency]
             if not entry.may_send_type(self._document.type):
@@ -276,17 +281,14 @@ class _Examiner:
         )
 
 
-def _lawful_signers(document: Letter | Receipt | DeadLetterStatement) -> tuple[str, ...]:
-    """Who must have signed, by the document's own words; all of them must be the signer."""
+def _lawful_signers(document: Letter | Receipt | DeadLetterStatement, purpose: str) -> tuple[str, ...]:
+    """Who must have signed, by the document's own words and the key's purpose; all of them must be the signer."""
     if isinstance(document, Letter):
         return (document.sender.agency,)
     if isinstance(document, DeadLetterStatement):
         return document.iss, document.recipient  # believed about the agency's own copy only
-    if document.iss == AUTHORITY and document.event in AUTHORITY_EVENTS:
-        return (AUTHORITY,)
-    if document.event in RECIPIENT_EVENTS:
-        return document.iss, document.sub_id.recipient
-    return document.iss, AUTHORITY
+    by_recipient = purpose != KeyPurpose.RECEIPTS and document.event in RECIPIENT_EVENTS
+    return document.iss, document.sub_id.recipient if by_recipient else AUTHORITY
 
 
 def _written(instant: datetime | None) -> str:
