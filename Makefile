@@ -1,19 +1,22 @@
 # Every target makes its own machine ready first; see deploy/setup.sh.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench dist lock clean
+.PHONY: help setup demo test test-slow check bench dist lock clean
 BIN := .venv/bin
 
 help: ## what can be done
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 19
 
 setup: ## make this machine ready: RabbitMQ, .venv, dependencies
 	@sh deploy/setup.sh
 
-demo: setup ## three ministries, a story, and the books (ONCE=1: no terminal)
-	@$(BIN)/tarasul demo run run/demo $(if $(ONCE),--once)
+demo: setup ## 52 agencies, a story, and the books (ONCE=1: no terminal; FEW=1: three agencies)
+	@$(BIN)/tarasul demo run run/demo $(if $(ONCE),--once) $(if $(FEW),--few)
 
 test: check ## everything that must hold, on a real broker
-	@TARASUL_ALL_CODES=1 $(BIN)/pytest $(PYTEST)
+	@TARASUL_ALL_CODES=1 $(BIN)/pytest -m "not slow" $(PYTEST)
+
+test-slow: setup ## kills, faults and floods; the authority on both databases; the demonstration; the wheel
+	@$(BIN)/pytest -m slow $(PYTEST)
 
 check: setup ## linters, types, import contract
 	@$(BIN)/ruff check .

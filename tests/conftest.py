@@ -1,3 +1,17 @@
-"""What holds for all tests: the count of error codes that were raised."""
+"""What holds for all tests: the count of error codes that were raised, and which tests are slow."""
+
+from pathlib import Path
+
+import pytest
 
 pytest_plugins = ["tests.coverage_of_codes"]
+
+_HERE = Path(__file__).parent
+# Each of them starts, kills and starts again whole processes, many times: minutes, where the others take seconds.
+_SLOW = tuple(_HERE / place for place in ("authority", "faults", "deploy/test_demo.py", "deploy/test_wheel.py"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if any(item.path.is_relative_to(place) for place in _SLOW):
+            item.add_marker(pytest.mark.slow)
