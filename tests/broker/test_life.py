@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from broker.clock import Clock
@@ -14,7 +14,7 @@ from broker.connection import BrokerAddress
 from broker.life import Life
 from broker.relay import Relay
 from broker.session import Session, SessionState
-from broker.sqlite import open_for_reading, open_store
+from broker.sqlite import open_store
 from broker.writer import Writer
 from schemas.errors import ErrorCode, Refused
 
@@ -103,19 +103,19 @@ def idle_session(folder: Path) -> Session:
     return Session(address, "from.MPW", {}, "test")
 
 
-async def test_a_relay_that_cannot_read_its_store_says_so(tmp_path: Path) -> None:
-    engine: Engine = open_for_reading(tmp_path / "missing.db")
+class Unforeseen:
+    """An outbox that lacks what the relay asks of it."""
+
+
+async def test_a_relay_that_meets_what_it_does_not_foresee_says_so(tmp_path: Path) -> None:
+    engine = open_store(tmp_path / "store.db")
     session = idle_session(tmp_path)
     session.state = SessionState.READY
-    relay = Relay(session, Writer(engine), engine, [Unreadable()], Clock())  # type: ignore[list-item] # never asked
+    relay = Relay(session, Writer(engine), engine, [Unforeseen()], Clock())  # type: ignore[list-item] # that is it
     relay.start()
-    assert isinstance(await until_failed(relay.failed), OperationalError)
+    assert isinstance(await until_failed(relay.failed), AttributeError)
     await relay.stop()
     engine.dispose()
-
-
-class Unreadable:
-    """No outbox: the connection fails before anything of it is asked."""
 
 
 class CountedAddress(BrokerAddress):

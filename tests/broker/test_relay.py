@@ -16,6 +16,7 @@ from broker.outbox import CLAIMED, CONFIRMED, PENDING
 from broker.publishing import Outcome, Outgoing
 from broker.relay import CHUNK, IDLE_POLL_SECONDS, WINDOW, Lane, Relay
 from broker.session import Session, SessionState
+from broker.sqlite import open_for_reading
 from broker.writer import Writer
 from schemas.errors import ErrorCode, Refused
 from tests.broker.bed import MOF_ROUTINE, SAB_ROUTINE, Broker, Publishers, Sessions, eventually
@@ -247,6 +248,22 @@ async def test_while_there_is_no_session_nothing_is_claimed(sessions: Sessions, 
         await all_confirmed(desk)
         await relay.stop()
         await session.stop()
+
+
+async def test_a_store_that_cannot_be_read_for_now_is_waited_for(
+    broker: Broker, sessions: Sessions, desk: Desk, tmp_path: Path
+) -> None:
+    desk.store.add([1])
+    later = open_for_reading(tmp_path / "later.db")
+    relay = Relay(await sessions.ready("MPW"), desk.writer, later, (Notes(),), desk.clock)
+    relay.start()
+    await eventually(lambda: relay._looked_at > 0)
+    assert not relay.failed.done()
+    await asyncio.to_thread((tmp_path / "later.db").symlink_to, tmp_path / "notes.db")
+    await all_confirmed(desk)
+    await relay.stop()
+    later.dispose()
+    assert broker.keys(MOF_ROUTINE) == [1]
 
 
 class Unclaimable(Notes):

@@ -50,6 +50,7 @@ class CuttingProxy:
         self.port = 0
         self.cuts = 0
         self._links: set[_Link] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._budget: int | None = None
         self._open = True
         self._flowing = True
@@ -119,7 +120,7 @@ class CuttingProxy:
 
     async def _listen(self) -> asyncio.Server:
         self._flow.set()
-        return await asyncio.start_server(self._connected, LOOPBACK, 0)
+        return await asyncio.start_server(self._accepted, LOOPBACK, 0)
 
     async def _close(self) -> None:
         self._server.close()
@@ -135,14 +136,23 @@ class CuttingProxy:
             link.cut()
             self.cuts += 1
 
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving = asyncio.ensure_future(self._connected(reader, writer))
+        self._serving.add(serving)
+
+        def ended(task: "asyncio.Task[None]") -> None:
+            # Also when it was cancelled before its first step.
+            self._serving.discard(task)
+            writer.transport.abort()
+
+        serving.add_done_callback(ended)
+
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not self._open:
-            writer.transport.abort()
             return
         try:
             upstream, out = await asyncio.open_connection(LOOPBACK, self.target)
         except OSError:
-            writer.transport.abort()
             return
         link = _Link((writer, out))
         self._links.add(link)
