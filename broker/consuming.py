@@ -12,6 +12,8 @@ from typing import Any
 
 import aiormq
 import structlog
+from aio_pika.abc import AbstractConnection
+from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity
 
 from schemas.errors import Refused
 
@@ -69,11 +71,36 @@ class Subscription:
             kept, unacknowledged, and given to it again. When it raises anything else the worker has failed: the
             session is rebuilt and the broker delivers the batch again.
         arguments: of each consumer, asked for each time it begins: where to begin in a stream.
+        some_may_be_absent: a queue that is not there is left out, and taken up when it is there again; otherwise the
+            session is not ready without it.
     """
 
     queues: tuple[str, ...]
     handler: Handler
     arguments: Arguments = dict
+    some_may_be_absent: bool = False
+
+
+async def absent_queues(connection: AbstractConnection, queues: Sequence[str]) -> list[str]:
+    """Those of ``queues`` that the broker does not have; asked on channels of their own, as an absent one closes it."""
+    absent: list[str] = []
+    channel: aiormq.abc.AbstractChannel | None = None
+    for queue in queues:
+        if channel is None:
+            opened = connection.channel(publisher_confirms=False)
+            await opened.initialize()
+            channel = await opened.get_underlay_channel()
+        try:
+            await channel.queue_declare(queue, passive=True)
+        except ChannelNotFoundEntity:
+            absent.append(queue)
+            channel = None
+        except ChannelAccessRefused:
+            # Since 4.3.1 a look needs a permission of its own; consuming will tell.
+            channel = None
+    if channel is not None:
+        await channel.close()
+    return absent
 
 
 class Worker:

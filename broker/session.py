@@ -28,6 +28,7 @@ import random
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 
 import aiormq
@@ -35,7 +36,7 @@ import structlog
 from aio_pika.abc import AbstractConnection
 
 from broker.connection import BrokerAddress, connect
-from broker.consuming import AfterAck, Delivery, Handler, Subscription, Worker
+from broker.consuming import AfterAck, Delivery, Handler, Subscription, Worker, absent_queues
 from broker.life import Life
 from broker.publishing import Outcome, Outgoing, Publisher
 
@@ -47,6 +48,7 @@ SHORTEST_WAIT_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 15.0
 CLOSE_TIMEOUT_SECONDS = 5.0
 BLOCKED_POLL_SECONDS = 0.5
+ABSENT_POLL_SECONDS = 2.0
 
 _log = structlog.get_logger("session")
 
@@ -129,6 +131,7 @@ class Session:
         self.state = SessionState.DOWN
         self.since = time.monotonic()
         self.last_error: str | None = None
+        self.absent: tuple[str, ...] = ()
         self.connects = 0
         self.on_change: list[Callable[[SessionState], None]] = []
 
@@ -234,6 +237,8 @@ class Session:
             self._ready_at = time.monotonic()
             self._become(SessionState.READY)
             tasks.append(asyncio.create_task(self._watch_blocked(publishing)))
+            if self.absent:
+                tasks.append(asyncio.create_task(self._watch_absent(build, self.absent)))
             await asyncio.wait((build.fault, stop), return_when=asyncio.FIRST_COMPLETED)
             if build.fault.done():
                 # Before the state changes: whoever looks at the state looks here for the reason.
@@ -262,11 +267,28 @@ class Session:
             publisher = Publisher(channel, self._exchange, CONFIRM_TIMEOUT_SECONDS)
             consuming = await connect(self._address, node, f"{self._name} consume", tls)
             build.watch(consuming, "consuming connection")
-            for subscription in self._subscriptions:
+            absent: list[str] = []
+            for wanted in self._subscriptions:
+                subscription = wanted
+                if wanted.some_may_be_absent:
+                    absent += await absent_queues(consuming, wanted.queues)
+                    subscription = replace(wanted, queues=tuple(q for q in wanted.queues if q not in absent))
+                if not subscription.queues:
+                    continue
                 build.workers.append(Worker(subscription))
                 channel = await build.channel(consuming, f"channel of {subscription.queues[0]}", confirms=False)
                 await build.workers[-1].open(channel, build.lose)
+            self.absent = tuple(absent)
+            if absent:
+                _log.error("queues_absent", session=self._name, queues=absent)
         return publishing, publisher
+
+    async def _watch_absent(self, build: _Build, queues: Sequence[str]) -> None:
+        """Begin anew when a queue that was absent is there."""
+        while True:
+            await asyncio.sleep(ABSENT_POLL_SECONDS)
+            if len(await absent_queues(build.connections[-1], queues)) < len(queues):
+                build.lose("a queue that was absent is there")
 
     async def _watch_blocked(self, connection: AbstractConnection) -> None:
         """Follow the broker's alarms. The library has no callback for them, only ``ready()``."""

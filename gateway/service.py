@@ -127,7 +127,7 @@ class Authority:
             from_exchange(AUTHORITY),
             {},
             "authority audit",
-            subscriptions=[Subscription(queues, self.audit.receive)],
+            subscriptions=[Subscription(queues, self.audit.receive, some_may_be_absent=True)],
         )
         self._relay = Relay(session, self.writer, self.store.readings, (AnswerOutbox(),), self.clock)
         stopping = asyncio.Event()

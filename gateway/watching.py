@@ -48,6 +48,11 @@ class Watch(Collector):
         """Everything that must be in order; ``detail`` says what is not."""
         authority = self._authority
         found = [_duty_check(duty) for duty in (authority.journal_duty, authority.audit_duty)]
+        session = authority.audit_duty.session
+        absent = ", ".join(session.absent) if session is not None else ""
+        found.append(
+            {"name": "dead_letter_queues", "ok": not absent, "detail": f"absent: {absent}" if absent else None}
+        )
         problem = authority.directory.problem
         state = authority.directory.current.state(authority.clock.now())
         found.append(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import secrets
 import time
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 from broker.management import path
 from broker.names import JOURNAL, VHOST
+from broker.topology import TRIAL_SIZES, build_topology
 from schemas.identifiers import uuid7
 from tests.support.adapters import AdapterProcess, Bed, eventually, store_rows
 from tests.support.raw_client import RawClient
@@ -98,6 +100,42 @@ class AuthorityBed(Bed):
         }
         return self.sign(sender, claims | members)
 
+    # What a test does to a queue
+
+    def narrow(self, queue: str, limit: int) -> None:
+        """Let ``queue`` refuse what would fill it past ``limit`` bytes."""
+        self._policy(queue, {"max-length-bytes": limit})
+
+    def limit_deliveries(self, queue: str) -> None:
+        """Let ``queue`` give up on what has been delivered three times."""
+        self._policy(queue, {"delivery-limit": 2})
+
+    def widen(self) -> None:
+        """End :meth:`narrow`, or :meth:`limit_deliveries`."""
+        with self.management() as management:
+            management.delete(path("policies", VHOST, NARROW))
+
+    def _policy(self, queue: str, changed: dict[str, int]) -> None:
+        policies = build_topology(self.codes, TRIAL_SIZES).policies.values()
+        [policy] = [each for each in policies if re.match(each.pattern, queue)]
+        content = {
+            "pattern": f"^{queue.replace('.', '[.]')}$",
+            "apply-to": "queues",
+            "priority": 10,
+            "definition": {**policy.definition, **changed},
+        }
+        with self.management() as management:
+            management.put(path("policies", VHOST, NARROW), content)
+
+    def die_of_delivery_limit(self, code: str, queue: str) -> None:
+        """A consumer of ``code`` dies over each message of ``queue``, as often as it takes."""
+
+        def died() -> bool:
+            with self.account(code) as client:
+                return client.get(queue) != "GetOk"
+
+        eventually(died, f"{queue} empty")
+
     # What became of it
 
     def store(self, statement: str, *arguments: object) -> list[tuple[Any, ...]]:
@@ -106,7 +144,8 @@ class AuthorityBed(Bed):
         return store_rows(file, statement, *arguments) if file.exists() else []
 
     def count(self, rows: str) -> int:
-        return int(self.store(f"SELECT count(*) FROM {rows}")[0][0])  # noqa: S608 - from the tests
+        found = self.store(f"SELECT count(*) FROM {rows}")  # noqa: S608 - from the tests
+        return int(found[0][0]) if found else 0
 
     def verdicts(self) -> list[tuple[str, str]]:
         """Verdict and reason of each dead letter, oldest first."""
