@@ -127,6 +127,14 @@ class AuthorityBed(Bed):
         with self.management() as management:
             management.put(path("policies", VHOST, NARROW), content)
 
+    def remake_journal(self, changed: dict[str, int]) -> None:
+        """Delete the stream and make it again, with a policy ``changed`` from the plan's."""
+        with self.management() as management:
+            management.delete(path("queues", VHOST, JOURNAL))
+        if changed:
+            self._policy(JOURNAL, changed)
+        self.apply_topology()
+
     def die_of_delivery_limit(self, code: str, queue: str) -> None:
         """A consumer of ``code`` dies over each message of ``queue``, as often as it takes."""
 
