@@ -128,12 +128,20 @@ class AuthorityBed(Bed):
             management.put(path("policies", VHOST, NARROW), content)
 
     def remake_journal(self, changed: dict[str, int]) -> None:
-        """Delete the stream and make it again, with a policy ``changed`` from the plan's."""
+        """Delete the stream and make it again, with a policy ``changed`` from the plan's.
+
+        The size of its segments is that of the policy under which it is made; how much is kept may change later. The
+        plan's own application takes a policy away that it does not know.
+        """
         with self.management() as management:
             management.delete(path("queues", VHOST, JOURNAL))
+            if changed:
+                self._policy(JOURNAL, changed)
+                arguments = {"x-queue-type": "stream", "x-initial-cluster-size": 1}
+                management.put(path("queues", VHOST, JOURNAL), {"durable": True, "arguments": arguments})
+        self.apply_topology()
         if changed:
             self._policy(JOURNAL, changed)
-        self.apply_topology()
 
     def die_of_delivery_limit(self, code: str, queue: str) -> None:
         """A consumer of ``code`` dies over each message of ``queue``, as often as it takes."""
