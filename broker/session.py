@@ -236,9 +236,14 @@ class Session:
             self.connects += 1
             self._ready_at = time.monotonic()
             self._become(SessionState.READY)
-            tasks.append(asyncio.create_task(self._watch_blocked(publishing)))
+            watchers = [asyncio.create_task(self._watch_blocked(publishing), name="watcher of alarms")]
             if self.absent:
-                tasks.append(asyncio.create_task(self._watch_absent(build, self.absent)))
+                absent = self._watch_absent(build, self.absent)
+                watchers.append(asyncio.create_task(absent, name="watcher of absent queues"))
+            for watcher in watchers:
+                # A life that nobody watches could stay blocked, or without a queue, for ever.
+                watcher.add_done_callback(lambda task: build.lose(f"the {task.get_name()} ended"))
+            tasks += watchers
             await asyncio.wait((build.fault, stop), return_when=asyncio.FIRST_COMPLETED)
             if build.fault.done():
                 # Before the state changes: whoever looks at the state looks here for the reason.

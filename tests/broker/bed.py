@@ -15,7 +15,7 @@ from broker.connection import BrokerAddress, connect
 from broker.management import Management, path
 from broker.node import PrivateNode
 from broker.publishing import Outcome, Outgoing, Publisher
-from broker.session import Delivery, Handler, Session, SessionState
+from broker.session import Delivery, Handler, Session, SessionState, Subscription
 from broker.topology import TRIAL_SIZES, QueueType, Topology, build_topology
 from schemas.envelope import Lane
 from tests.support.raw_client import RawClient
@@ -190,19 +190,33 @@ class Sessions:
         self._started: list[Session] = []
 
     def start(
-        self, user: str, handlers: Mapping[str, Handler] | None = None, *, address: BrokerAddress | None = None
+        self,
+        user: str,
+        handlers: Mapping[str, Handler] | None = None,
+        *,
+        address: BrokerAddress | None = None,
+        subscriptions: Sequence[Subscription] = (),
     ) -> Session:
         session = Session(
-            address or self._broker.address(user), names.from_exchange(user), handlers or {}, f"test {user}"
+            address or self._broker.address(user),
+            names.from_exchange(user),
+            handlers or {},
+            f"test {user}",
+            subscriptions=subscriptions,
         )
         self._started.append(session)
         session.start()
         return session
 
     async def ready(
-        self, user: str, handlers: Mapping[str, Handler] | None = None, *, address: BrokerAddress | None = None
+        self,
+        user: str,
+        handlers: Mapping[str, Handler] | None = None,
+        *,
+        address: BrokerAddress | None = None,
+        subscriptions: Sequence[Subscription] = (),
     ) -> Session:
-        session = self.start(user, handlers, address=address)
+        session = self.start(user, handlers, address=address, subscriptions=subscriptions)
         await session.wait_for(SessionState.READY)
         return session
 

@@ -14,7 +14,7 @@ from broker.management import path
 from broker.node_certificates import ThrowawayAuthority
 from broker.node_probe import answers_amqp
 from broker.publishing import Outcome
-from broker.session import SessionState
+from broker.session import SessionState, Subscription
 from broker.topology_apply import apply
 from tests.broker.bed import MOF_ROUTINE, MOF_URGENT, Broker, Mail, Publishers, Sessions, eventually, letter, rebuilt
 from tests.support.proxy import CuttingProxy
@@ -244,6 +244,36 @@ async def test_a_cancellation_that_nobody_asked_for_ends_one_life_and_not_the_se
     if where == "while closing":
         await close()
     assert broker.keys(MOF_ROUTINE) == [1]
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_life_that_is_watched_no_longer_is_ended(sessions: Sessions) -> None:
+    session = await sessions.ready("MPW")
+    [watcher] = [task for task in asyncio.all_tasks() if task.get_name() == "watcher of alarms"]
+    watcher.cancel()
+    await rebuilt(session, 2)
+    assert session.last_error == "the watcher of alarms ended"
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_queue_that_was_absent_is_consumed_once_it_is_there(
+    broker: Broker, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.session.ABSENT_POLL_SECONDS", 0.05)
+    broker.management.delete(path("queues", names.VHOST, MOF_ROUTINE))
+    mail = Mail()
+    wanted = Subscription((MOF_URGENT, MOF_ROUTINE), mail, some_may_be_absent=True)
+    receiver = await sessions.ready("MOF", subscriptions=[wanted])
+    assert receiver.absent == (MOF_ROUTINE,)
+    sender = await sessions.ready("MPW")
+    assert await sender.publish([letter(1, "MOF.urgent")]) == [Outcome.CONFIRMED]
+    await mail.handled(1)
+    assert apply(broker.management, broker.topology).left == ()
+    await rebuilt(receiver, receiver.connects + 1)
+    assert receiver.absent == ()
+    assert await sender.publish([letter(2)]) == [Outcome.CONFIRMED]
+    await mail.handled(2)
+    assert [(d.queue, d.body[:1]) for d in mail.deliveries] == [(MOF_URGENT, b"1"), (MOF_ROUTINE, b"2")]
 
 
 async def test_a_stop_does_not_wait_for_a_node_that_does_not_answer(
