@@ -263,6 +263,20 @@ def quarantine(
 
 
 @agency_app.command()
+def incidents(
+    *, limit: Limit = 50, cursor: Cursor = None, config: Config = DEFAULT_CONFIG, as_json: Json = False
+) -> None:
+    """List what the authority says came through this agency's own account, newest first."""
+    with _answering(as_json=as_json):
+        page = _client(config).get("/v1/incidents", limit=limit, cursor=cursor)
+        if as_json:
+            _put(page)
+        else:
+            _printer().incidents(page["items"])
+            _more(page)
+
+
+@agency_app.command()
 def directory(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     """List the agencies of the directory in force."""
     with _answering(as_json=as_json):

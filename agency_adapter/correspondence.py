@@ -19,6 +19,7 @@ from agency_adapter.numbers import Direction, Gap
 from agency_adapter.registry import Registered, Registration, Registry, Return, Returned
 from agency_adapter.store.tables import (
     inbox,
+    incidents,
     letters,
     quarantine,
     transmissions,
@@ -112,6 +113,20 @@ class QuarantineEntry:
     last_at: int
     copies: int
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentEntry:
+    """What the authority says came through this agency's own account."""
+
+    seq: int
+    reason: str
+    digest: str
+    routing_key: str
+    seen_at: int
+    noticed_at: int
+    last_at: int
+    copies: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +268,23 @@ class Correspondence:
             rows = connection.execute(statement).all()
         part = rows[: _bounded(limit)]
         items = tuple(QuarantineEntry(*_plain(row)) for row in part)
+        return Page(items, _cursor(part[-1][0]) if len(rows) > len(part) else None)
+
+    def incidents(self, *, cursor: str | None = None, limit: int = 50) -> Page[IncidentEntry]:
+        """What the authority said about this agency's own account, newest first.
+
+        Raises:
+            Refused: ``cursor_invalid``.
+        """
+        i = incidents.c
+        statement = select(i.seq, i.reason, i.digest, i.routing_key, i.seen_at, i.noticed_at, i.last_at, i.copies)
+        statement = statement.order_by(i.seq.desc()).limit(_bounded(limit) + 1)
+        if cursor is not None:
+            statement = statement.where(i.seq < _position(cursor))
+        with self._readings.connect() as connection:
+            rows = connection.execute(statement).all()
+        part = rows[: _bounded(limit)]
+        items = tuple(IncidentEntry(*_plain(row)) for row in part)
         return Page(items, _cursor(part[-1][0]) if len(rows) > len(part) else None)
 
     def this_year(self) -> int:

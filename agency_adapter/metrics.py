@@ -11,7 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine, func, select
 
-from agency_adapter.store.tables import inbox, quarantine, receipts_issued, transmissions
+from agency_adapter.store.tables import inbox, incidents, quarantine, receipts_issued, transmissions
 from broker import outbox
 from broker.clock import Clock
 from broker.session import SessionState
@@ -125,6 +125,7 @@ class Metrics(Collector):
             ("tarasul_transmissions", "Transmissions by state.", transmissions.c.state),
             ("tarasul_inbox_letters", "Letters in the inbox by state.", inbox.c.state),
             ("tarasul_quarantined", "Messages put aside, by reason.", quarantine.c.reason),
+            ("tarasul_incident_notices", "What the authority says about our account, by reason.", incidents.c.reason),
         )
         with self._readings.connect() as connection:
             for name, text, column in families:

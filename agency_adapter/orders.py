@@ -1,49 +1,149 @@
-"""Orders from the authority: directory announcements, acceptance proofs.
+"""Orders from the authority.
 
-None of them is understood by this release. They are kept in the quarantine with their bytes and reported to the
-authority, never dropped: an authority that is ahead of its adapters sees who is behind.
+Understood is the *incident notice*: something came through this agency's own account that is not authentic. Either the
+account is in other hands, or a program of the agency does what it should not. It is verified, kept, counted, logged and
+listed; it causes neither a receipt nor a dead letter.
+
+All else (directory announcements, acceptance proofs) is of a later release: kept in the quarantine with its bytes and
+reported to the authority, never dropped, so that an authority that is ahead of its adapters sees who is behind.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import structlog
 from sqlalchemy import Connection
+from sqlalchemy.dialects.sqlite import insert
 
-from agency_adapter.judgement import publisher_of
+from agency_adapter.directory_cache import DirectoryCache
+from agency_adapter.judgement import incident_reason, publisher_of, transport_incident
 from agency_adapter.quarantine import Quarantine, Rejected
+from agency_adapter.store.tables import incidents
+from broker.clock import Clock
+from broker.names import order_routing_key
 from broker.session import AfterAck, Delivery
 from broker.writer import Writer
+from schemas.directory import KeyPurpose
+from schemas.errors import ErrorCode, Refused
+from schemas.identifiers import AUTHORITY
+from schemas.incidents import IncidentNotice, parse_incident
 from schemas.reasons import IncidentReason
-from trust.token import identity_of
+from trust.errors import VerificationError
+from trust.token import OpenedToken, TokenType, identity_of, open_token
+from trust.verification import verify
+
+_log = structlog.get_logger("orders")
+
+
+@dataclass(frozen=True, slots=True)
+class _Noticed:
+    """A genuine notice to this agency, with its bytes."""
+
+    notice: IncidentNotice
+    token: bytes
 
 
 class Orders:
-    """Handler for this agency's ``orders`` queue."""
+    """Handler for this agency's ``orders`` queue.
 
-    def __init__(self, writer: Writer, quarantine: Quarantine, wake: AfterAck) -> None:
+    Args:
+        agency: code of this agency.
+        writer: of the store.
+        directory: as the adapter knows it now.
+        quarantine: keeps what is no order that this release understands.
+        clock: for times of arrival.
+        wake: wakes the relay, which has dead letters to publish when something was rejected.
+    """
+
+    def __init__(
+        self,
+        agency: str,
+        writer: Writer,
+        directory: DirectoryCache,
+        quarantine: Quarantine,
+        clock: Clock,
+        wake: AfterAck,
+    ) -> None:
+        self._agency = agency
         self._writer = writer
+        self._directory = directory
         self._quarantine = quarantine
+        self._clock = clock
         self._wake = wake
 
     async def receive(self, batch: Sequence[Delivery]) -> AfterAck:
-        """Put the batch aside; returns after the commit."""
-        await self._writer.submit(
-            self._commit,
-            [
-                Rejected(
-                    delivery,
-                    delivery.body,
-                    IncidentReason.ORDER_NOT_SUPPORTED.value,
-                    "this release understands no orders",
-                    "orders",
-                    authentic=False,
-                    publisher=publisher_of(delivery),
-                    digest=identity_of(delivery.body),
-                )
-                for delivery in batch
-            ],
-        )
+        """Take one batch from the orders queue; returns after the commit."""
+        self._directory.require_valid()
+        judged = [self._judge(delivery) for delivery in batch]
+        await self._writer.submit(self._commit, judged)
+        for item in judged:
+            if isinstance(item, _Noticed):
+                _log.warning("incident_noticed", digest=item.notice.digest, reason=item.notice.reason)
         return self._wake
 
-    async def _commit(self, connection: Connection, groups: Sequence[Sequence[Rejected]]) -> list[None]:
-        await self._quarantine.keep(connection, [rejected for group in groups for rejected in group])
+    def _judge(self, delivery: Delivery) -> _Noticed | Rejected:
+        try:
+            token = open_token(delivery.body, TokenType.INCIDENT)
+        except VerificationError:
+            return _rejected(delivery, IncidentReason.ORDER_NOT_SUPPORTED, "this release understands incident notices")
+        trick = transport_incident(delivery, order_routing_key(self._agency))
+        if trick is not None:
+            return _rejected(delivery, *trick)
+        try:
+            return _Noticed(self._verified(token), delivery.body)
+        except VerificationError as error:
+            return _rejected(delivery, incident_reason(error), str(error))
+        except Refused as refusal:
+            return _rejected(delivery, IncidentReason.TOKEN_MALFORMED, str(refusal))
+
+    def _verified(self, token: OpenedToken) -> IncidentNotice:
+        key = verify(token, self._directory.current, purpose=KeyPurpose.RECEIPTS, now=self._clock.now())
+        notice = parse_incident(token.claims())
+        if (key.agency, notice.iss, notice.aud) != (AUTHORITY, AUTHORITY, self._agency):
+            raise Refused(
+                ErrorCode.SCHEMA_INVALID,
+                pointer="/aud",
+                problem=f"/aud: {key.agency} signed what {notice.iss} says to {notice.aud}",
+            )
+        return notice
+
+    async def _commit(self, connection: Connection, groups: Sequence[Sequence[_Noticed | Rejected]]) -> list[None]:
+        items = [item for group in groups for item in group]
+        now = self._clock.unix_ms()
+        for item in items:
+            if isinstance(item, _Noticed):
+                _keep(connection, item, now)
+        await self._quarantine.keep(connection, [item for item in items if isinstance(item, Rejected)])
         return [None] * len(groups)
+
+
+def _keep(connection: Connection, item: _Noticed, now: int) -> None:
+    notice = item.notice
+    connection.execute(
+        insert(incidents)
+        .values(
+            digest=notice.digest,
+            reason=notice.reason,
+            routing_key=notice.routing_key,
+            seen_at=notice.received_at * 1000,
+            noticed_at=now,
+            last_at=now,
+            notice_jws=item.token,
+        )
+        .on_conflict_do_update(
+            index_elements=["digest", "reason"], set_={"copies": incidents.c.copies + 1, "last_at": now}
+        )
+    )
+
+
+def _rejected(delivery: Delivery, reason: IncidentReason, explanation: str) -> Rejected:
+    return Rejected(
+        delivery,
+        delivery.body,
+        reason.value,
+        explanation,
+        "orders",
+        authentic=False,
+        publisher=publisher_of(delivery),
+        digest=identity_of(delivery.body),
+    )

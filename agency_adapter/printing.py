@@ -219,6 +219,21 @@ class Printer:
             ),
         )
 
+    def incidents(self, items: Iterable[Mapping[str, Any]]) -> None:
+        self.table(
+            ("إشعارات الحوادث", "incidents of our own account"),
+            (
+                ("رُصدت في", "seen"),
+                ("المفتاح", "routing key"),
+                ("نسخ", "copies"),
+                ("السبب", "reason"),
+            ),
+            (
+                (second(item["seen_at"]), item["routing_key"], str(item["copies"]), _reason(item["reason"]))
+                for item in items
+            ),
+        )
+
     def directory(self, listing: Mapping[str, Any]) -> None:
         self.table(
             (f"الدليل {listing['version']}", f"directory, valid until {minute(listing['valid_until'])}"),

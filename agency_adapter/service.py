@@ -84,7 +84,7 @@ class Adapter:
         self.quarantine = Quarantine(agency, signer, clock)
         self.incoming = Incoming(agency, self.writer, self.directory, desk, self.quarantine, clock, self._wake)
         self.notices = Notices(agency, self.writer, self.directory, self.quarantine, clock, self._wake)
-        self.orders = Orders(self.writer, self.quarantine, self._wake)
+        self.orders = Orders(agency, self.writer, self.directory, self.quarantine, clock, self._wake)
         handlers: dict[str, Handler] = {
             inbox_queue(agency, Lane.URGENT): lambda batch: self.incoming.receive(Lane.URGENT, batch),
             inbox_queue(agency, Lane.ROUTINE): lambda batch: self.incoming.receive(Lane.ROUTINE, batch),

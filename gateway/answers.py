@@ -155,8 +155,8 @@ def _known(connection: Connection, key: tuple[str, str, str, str]) -> bool:
 
 
 def _safe(routing_key: str) -> str:
-    """A key that anybody may have chosen, as ASCII: a strict JSON reader must take our own notice."""
-    return routing_key.encode("ascii", "backslashreplace").decode("ascii")[:255]
+    """A key that anybody may have chosen, as printable ASCII: a strict reader must take our own notice."""
+    return "".join(char if " " <= char <= "~" else ascii(char)[1:-1] for char in routing_key)[:255]
 
 
 class AnswerOutbox:

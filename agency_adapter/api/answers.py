@@ -156,6 +156,26 @@ class QuarantinePage(Answer):
     next: str | None
 
 
+class IncidentEntry(Answer):
+    """Something that came through this agency's own account and was not authentic, as the authority says."""
+
+    seq: int
+    reason: str
+    digest: str
+    routing_key: str
+    seen_at: str
+    noticed_at: str
+    last_at: str
+    copies: int
+
+
+class IncidentPage(Answer):
+    """Newest first; ``next`` is the cursor of the following page, or null."""
+
+    items: tuple[IncidentEntry, ...]
+    next: str | None
+
+
 class LetterRegistered(Answer):
     id: str
     sender: str
@@ -310,4 +330,17 @@ def quarantine_entry(entry: view.QuarantineEntry) -> QuarantineEntry:
         last_at=moment(entry.last_at),
         copies=entry.copies,
         size=entry.size,
+    )
+
+
+def incident_entry(entry: view.IncidentEntry) -> IncidentEntry:
+    return IncidentEntry(
+        seq=entry.seq,
+        reason=entry.reason,
+        digest=entry.digest,
+        routing_key=entry.routing_key,
+        seen_at=moment(entry.seen_at),
+        noticed_at=moment(entry.noticed_at),
+        last_at=moment(entry.last_at),
+        copies=entry.copies,
     )

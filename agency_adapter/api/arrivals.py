@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from agency_adapter.api import answers
-from agency_adapter.api.answers import InboxPage, LetterRegistered, LetterReturned, QuarantinePage
+from agency_adapter.api.answers import InboxPage, IncidentPage, LetterRegistered, LetterReturned, QuarantinePage
 from agency_adapter.api.bodies import Body
 from agency_adapter.api.documentation import OF_BODY, OF_STORE, body, refusals
 from agency_adapter.api.letters import PARAMETERS, LetterId, TheCorrespondence
@@ -109,3 +109,13 @@ async def return_letter(
 async def list_quarantine(correspondence: TheCorrespondence, listing: Annotated[Listing, Query()]) -> QuarantinePage:
     page = correspondence.quarantine(cursor=listing.cursor, limit=listing.limit)
     return QuarantinePage(items=tuple(map(answers.quarantine_entry, page.items)), next=page.next)
+
+
+@router.get(
+    "/v1/incidents",
+    summary="What the authority says came through this agency's own account, newest first",
+    responses=refusals(ErrorCode.CURSOR_INVALID, *PARAMETERS),
+)
+async def list_incidents(correspondence: TheCorrespondence, listing: Annotated[Listing, Query()]) -> IncidentPage:
+    page = correspondence.incidents(cursor=listing.cursor, limit=listing.limit)
+    return IncidentPage(items=tuple(map(answers.incident_entry, page.items)), next=page.next)

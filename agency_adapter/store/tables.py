@@ -176,3 +176,19 @@ quarantine = Table(
     UniqueConstraint("body_digest", "queue", "exchange", "reason"),
     comment="What this adapter gave up on; each row is also the dead letter that it publishes.",
 )
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("digest", Text, nullable=False, comment="Of what came through this agency's account."),
+    Column("reason", Text, nullable=False),
+    Column("routing_key", Text, nullable=False),
+    Column("seen_at", Integer, nullable=False, comment="When the authority received it."),
+    Column("noticed_at", Integer, nullable=False, comment="When this adapter was told, first and last."),
+    Column("last_at", Integer, nullable=False),
+    Column("copies", Integer, nullable=False, server_default=text("1")),
+    Column("notice_jws", LargeBinary, nullable=False),
+    UniqueConstraint("digest", "reason"),
+    comment="What the authority says came through this agency's own account and was not authentic.",
+)

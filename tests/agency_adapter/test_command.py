@@ -215,6 +215,7 @@ def test_the_other_listings(adapter: RunningAdapter) -> None:
         (("show", "{id}"), "/v1/letters/{id}"),
         (("timeline", "{id}"), "/v1/letters/{id}/timeline"),
         (("quarantine", "--limit", "1"), "/v1/quarantine?limit=1"),
+        (("incidents", "--limit", "1"), "/v1/incidents?limit=1"),
         (("directory",), "/v1/directory"),
         (("numbers", "incoming", "--year", "2020"), "/v1/numbers/incoming/gaps?year=2020"),
     ],

@@ -181,6 +181,7 @@ WAYS: dict[tuple[str, str], dict[int, tuple[Case | None, str]]] = {
     ("get", "/v1/outbox"): GUARDED | OF_LIST,
     ("get", "/v1/inbox"): GUARDED | OF_LIST,
     ("get", "/v1/quarantine"): GUARDED | OF_LIST,
+    ("get", "/v1/incidents"): GUARDED | OF_LIST,
     ("get", "/v1/directory"): GUARDED,
     ("get", "/v1/numbers/{direction}/gaps"): GUARDED | OF_LIST,
     ("get", "/healthz"): {},

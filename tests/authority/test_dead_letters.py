@@ -194,6 +194,29 @@ def test_a_message_made_to_stop_the_readers_stops_neither(bed: AuthorityBed, tri
     assert bed.count("journal WHERE publisher = 'SAB'") == 2
 
 
+def test_an_incident_notice_reaches_the_operators_of_its_account_and_causes_nothing(
+    bed: AuthorityBed, genuine: bytes
+) -> None:
+    """Not a receipt, not a dead letter of its own, not a second notice."""
+    bed.start_authority()
+    sab = bed.start("SAB")
+    with bed.account("SAB") as account:
+        for _ in range(2):
+            assert account.publish("from.SAB", "ZZZ.urgent", genuine) == "ack"
+    bed.until(lambda: sab.get("/v1/incidents").body["items"], "the notice")
+    quiet(bed, 1)
+    [entry] = sab.get("/v1/incidents").body["items"]
+    assert (entry["reason"], entry["digest"], entry["routing_key"]) == (
+        "foreign_exchange",
+        identity_of(genuine),
+        "ZZZ.urgent",
+    )
+    assert sab.metrics()["tarasul_incident_notices"] == 1
+    assert sab.rows("SELECT count(*) FROM quarantine") == [(0,)]
+    assert sab.rows("SELECT count(*) FROM receipts_issued") == [(0,)]
+    assert "incident_noticed" in sab.tail()
+
+
 # What happens to honest letters
 
 
