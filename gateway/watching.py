@@ -96,9 +96,20 @@ class Watch(Collector):
             for state in DutyState:
                 duties.add_metric([duty.lease.name, state.value], float(duty.state is state))
         yield duties
+        readable = GaugeMetricFamily("tarasul_store_readable", "1 while the store answers.")
+        try:
+            stored = list(self._stored())
+        except SQLAlchemyError:
+            readable.add_metric([], 0.0)
+            yield readable
+        else:
+            readable.add_metric([], 1.0)
+            yield from (readable, *stored)
+
+    def _stored(self) -> Iterable[Metric]:
         verdicts = GaugeMetricFamily("tarasul_dead_letters", "In the store, by verdict.", labels=["verdict"])
         waiting = GaugeMetricFamily("tarasul_answers_waiting", "Answers to be published.", labels=["lane"])
-        with authority.store.readings.connect() as connection:
+        with self._authority.store.readings.connect() as connection:
             for verdict, count in connection.execute(
                 select(dead_letters.c.verdict, func.count()).group_by(dead_letters.c.verdict)
             ):

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import re
 import secrets
+import shutil
+import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -42,6 +44,7 @@ class AuthorityBed(Bed):
         self.reset()
         for file in (*self.home.glob("*.db*"), *self.home.glob("*.log")):
             file.unlink()
+        shutil.rmtree(self.home / "apart", ignore_errors=True)
 
     @property
     def home(self) -> Path:
@@ -158,6 +161,11 @@ class AuthorityBed(Bed):
         """Rows of the authority's store; none while there is no store."""
         file = self.home / "authority.db"
         return store_rows(file, statement, *arguments) if file.exists() else []
+
+    def change_store(self, statement: str) -> None:
+        """Change the store of an authority that does not run."""
+        with contextlib.closing(sqlite3.connect(self.home / "authority.db")) as connection, connection:
+            connection.execute(statement)
 
     def count(self, rows: str) -> int:
         found = self.store(f"SELECT count(*) FROM {rows}")  # noqa: S608 - from the tests

@@ -399,7 +399,13 @@ class Bed:
     # The authority
 
     def begin_authority(
-        self, name: str = "one", *, kill_at: str | None = None, store: str = "authority.db", lease_ms: int = 2_000
+        self,
+        name: str = "one",
+        *,
+        kill_at: str | None = None,
+        store: str = "authority.db",
+        lease_ms: int = 2_000,
+        clock_offset: float = 0,
     ) -> AdapterProcess:
         """Start ``tarasul authority run`` without waiting for it.
 
@@ -408,6 +414,7 @@ class Bed:
             kill_at: ``name`` or ``name:n`` of a kill point.
             store: see :class:`gateway.settings.AuthoritySettings`.
             lease_ms: how long a standby waits for a holder that was killed.
+            clock_offset: seconds by which its clock is ahead.
         """
         assert name not in self.authorities or not self.authorities[name].running
         folder = self.folder / "authority"
@@ -430,6 +437,8 @@ class Bed:
         environment["PYTHONPATH"] = str(TREE)
         if kill_at is not None:
             environment["TARASUL_KILL_AT"] = kill_at
+        if clock_offset:
+            environment["TARASUL_CLOCK_OFFSET"] = str(clock_offset)
         log = folder / f"{name}.log"
         program = SHORT_LEASES.format(lease_ms)
         with log.open("ab") as output:

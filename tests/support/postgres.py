@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import psycopg
 
@@ -89,6 +89,11 @@ class Postgres:
         with psycopg.connect(f"{self._url}/postgres?host={self.folder}", autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")
         return f"{self._url}/{name}?host={self.folder}"
+
+    def rows(self, place: str, statement: str) -> list[tuple[Any, ...]]:
+        """Rows of the database ``place``."""
+        with psycopg.connect(place) as connection:
+            return connection.execute(statement).fetchall()
 
     @property
     def _url(self) -> str:
