@@ -161,7 +161,7 @@ def test_an_account_that_the_broker_does_not_know_is_exit_3(
 @pytest.mark.parametrize(
     ("old", "new", "named"),
     [
-        ("[broker]", "brokr = 1\n[broker]", "brokr"),
+        ("[watch]", "brokr = 1\n[watch]", "brokr"),
         ("replicas = 1", "replica = 1", "broker.replica"),
         ("replicas = 1", "replicas = 0", "broker.replicas"),
         ('sizes = "trial"', 'sizes = "small"', "broker.sizes"),
@@ -170,10 +170,10 @@ def test_an_account_that_the_broker_does_not_know_is_exit_3(
         ("http://127.0.0.1:", "http://127.0.0.1:x", "broker.management"),
         ("http://127.0.0.1:", "http://broker.example:", "HTTPS is needed"),
         ("http://127.0.0.1:", "ftp://127.0.0.1:", "HTTPS is needed"),
-        ("[broker]", "[broker", "line 2"),
-        ("[broker]", "base = 1\n[broker]", "base"),
+        ("[broker]", "[broker", "line 5"),
+        ("[watch]", "base = 1\n[watch]", "base"),
         ("../broker-node/management.json", "none.json", "none.json"),
-        ("[broker]", 'root = "none.pem"\n[broker]', "none.pem"),
+        ("[watch]", 'root = "none.pem"\n[watch]', "none.pem"),
     ],
 )
 def test_settings_that_are_wrong_are_named(
@@ -194,7 +194,7 @@ def test_without_the_authoritys_certificate_no_https_is_spoken(topology_bed: Top
 
 
 def test_without_a_directory_nothing_is_compared(topology_bed: TopologyBed, terminal: Terminal) -> None:
-    config = topology_bed.changed("[broker]", 'directory_file = "none.jws"\n[broker]')
+    config = topology_bed.changed("[watch]", 'directory_file = "none.jws"\n[watch]')
     ran = terminal("authority", "topology", "check", "--config", config)
     assert (ran.code, ran.out) == (3, "")
     assert ran.err.count("[directory_unreadable]") == 2

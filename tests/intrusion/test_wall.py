@@ -211,5 +211,11 @@ def test_no_agency_gets_into_the_management_interface(bed: Bed, password: str) -
 
 def test_a_fifth_connection_is_refused(port: int, transport: ssl.SSLContext) -> None:
     with contextlib.ExitStack() as doors:
-        answers = [doors.enter_context(Door(port, transport)).log_in() for _ in range(MAX_CONNECTIONS + 1)]
-    assert answers == [OPEN] * MAX_CONNECTIONS + ["530"]
+
+        def knock() -> str:
+            return doors.enter_context(Door(port, transport)).log_in()
+
+        for _ in range(MAX_CONNECTIONS):
+            # What an earlier test hung up counts until the broker has noticed.
+            eventually(lambda: knock() == OPEN, "a place for one more connection")
+        assert [knock(), knock()] == ["530", "530"]
