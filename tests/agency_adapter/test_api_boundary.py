@@ -1,12 +1,15 @@
 """Who may ask, and what everybody gets: tokens, problems, health, metrics, the description."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from agency_adapter.api.app import create_app
 from agency_adapter.api.problems import TITLES
+from broker.session import SessionState
 from schemas.errors import CATALOGUE, ErrorCode, Refused
+from tests.coverage_of_codes import saw_code
 from tests.support.running_adapter import RunningAdapter, letter_request, serving
 
 
@@ -74,6 +77,19 @@ def test_an_adapter_without_its_broker_is_alive_and_not_ready(adapter: RunningAd
     assert not checks["broker"]["ok"]
     assert checks["broker"]["code"] == "not_connected"
     assert checks["broker"]["text_ar"]
+
+
+def test_a_blocked_broker_is_told_from_one_that_is_away(
+    adapter: RunningAdapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for the broker's alarm; the alarm itself is raised in ``tests/faults``."""
+    alarmed = SimpleNamespace(state=SessionState.BLOCKED, last_error="low on disk")
+    monkeypatch.setattr(adapter.adapter, "session", alarmed)
+    checks = adapter.request("GET", "/readyz", token=None).problem(503)["checks"]
+    [broker] = [check for check in checks if check["name"] == "broker"]
+    assert (broker["ok"], broker["code"]) == (False, "broker_blocked")
+    assert broker["detail"] == "blocked: low on disk"
+    saw_code(broker["code"])
 
 
 def test_metrics_are_served_as_prometheus_text(adapter: RunningAdapter) -> None:
