@@ -21,7 +21,7 @@ import structlog
 from broker.life import Life
 from broker.session import Session
 from broker.writer import Operation, Writer
-from gateway.lease import RENEWED_EVERY_SECONDS, Lease
+from gateway.lease import RENEWED_EVERY_SECONDS, Lease, LeaseLost
 from schemas.errors import Refused
 
 
@@ -89,6 +89,8 @@ class Duty:
                 except Refused as refusal:
                     # The store cannot be used for now; the lease is in it.
                     _log.warning("duty_waits", duty=self.lease.name, code=refusal.code)
+                except LeaseLost:
+                    _log.warning("duty_lost", duty=self.lease.name)
             await self._pause()
 
     def begin_anew(self) -> None:

@@ -6,11 +6,13 @@ Nothing in a letter's path waits for any of it.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import structlog
+from sqlalchemy import Connection
 
+from broker import outbox
 from broker.clock import Clock
 from broker.life import Life
 from broker.names import DEAD_LETTER, DEAD_LETTER_EXPIRED, JOURNAL, dead_letter_queue, from_exchange
@@ -23,12 +25,14 @@ from gateway.answers import AnswerDesk, AnswerOutbox
 from gateway.apart import Apart
 from gateway.audit_worker import AuditWorker
 from gateway.directory_file import DirectoryFile
-from gateway.duty import Duty, Working
+from gateway.duty import Duty, DutyState, Working
 from gateway.journal_reader import JournalReader
-from gateway.lease import Lease
+from gateway.lease import Lease, LeaseLost
 from gateway.settings import AuthoritySettings
 from gateway.store.opening import open_gateway_store
+from gateway.store.tables import answers
 from schemas.directory import KeyPurpose
+from schemas.errors import Refused
 from schemas.identifiers import AUTHORITY, ECHO
 from trust.certificates import read_certificate
 from trust.keys import FileKey
@@ -132,6 +136,8 @@ class Authority:
         self._relay = Relay(session, self.writer, self.store.readings, (AnswerOutbox(),), self.clock)
         stopping = asyncio.Event()
         judging = Life("audit")
+        # What the process before us had claimed and never said what became of is published (again).
+        await self.writer.submit(self._release_all, None)
         session.start()
         self._relay.start()
         judging.begin(self.audit.judge_until(stopping))
@@ -148,11 +154,29 @@ class Authority:
         if self._relay is not None:
             self._relay.wake()
 
+    async def _return_unmarked(self) -> None:
+        """Answers whose claim ran out, as the store was away when their confirms came, wait again."""
+        if self.audit_duty.state is DutyState.WORKING:
+            try:
+                if await self.writer.submit(self._release_expired, None):
+                    self._wake()
+            except (Refused, LeaseLost) as error:
+                _log.warning("claims_not_returned", error=repr(error))
+
+    async def _release_all(self, connection: Connection, items: Sequence[None]) -> list[int]:
+        self.audit_duty.lease.require(connection)
+        return [outbox.release_all(connection, answers)] * len(items)
+
+    async def _release_expired(self, connection: Connection, items: Sequence[None]) -> list[int]:
+        self.audit_duty.lease.require(connection)
+        return [outbox.release_expired(connection, answers, now=self.clock.unix_ms())] * len(items)
+
     async def _refresh(self) -> None:
         while not self._stopping.is_set():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(REFRESH_SECONDS):
                     await self._stopping.wait()
+            await self._return_unmarked()
             if self.directory.refresh():
                 # Another list of agencies may mean other queues to read.
                 self.audit_duty.begin_anew()

@@ -163,8 +163,8 @@ class AuthorityBed(Bed):
         return store_rows(file, statement, *arguments) if file.exists() else []
 
     def change_store(self, statement: str) -> None:
-        """Change the store of an authority that does not run."""
-        with contextlib.closing(sqlite3.connect(self.home / "authority.db")) as connection, connection:
+        """Change the store by hand, beside the authority or without it."""
+        with contextlib.closing(sqlite3.connect(self.home / "authority.db", timeout=20)) as connection, connection:
             connection.execute(statement)
 
     def count(self, rows: str) -> int:

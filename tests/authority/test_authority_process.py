@@ -240,6 +240,10 @@ def test_it_works_on_postgresql_and_waits_while_that_is_away(bed: AuthorityBed, 
         postgres.start()
     authority.wait_ready()
     bed.until(lambda: verdicts() == [("incident", 6), ("refused", 1)], "all judged")
+    # Answers whose confirm could not be written down are published again by whoever takes the duty next.
+    authority.terminate()
+    assert authority.wait_stopped() == 0, authority.tail()
+    authority = bed.start_authority(store=place)
     waiting = "SELECT count(*) FROM answers WHERE relay_state < 2"
     bed.until(lambda: postgres.rows(place, waiting) == [(0,)], "all answered")
     recorded = "SELECT count(*), count(DISTINCT stream_offset) FROM journal WHERE publisher = 'SAB'"
@@ -248,6 +252,23 @@ def test_it_works_on_postgresql_and_waits_while_that_is_away(bed: AuthorityBed, 
     assert len(json.loads(listed.stdout)["items"]) == 7
     authority.terminate()
     assert authority.wait_stopped() == 0, authority.tail()
+
+
+# Answers on their way
+
+
+def test_an_answer_that_a_killed_process_had_claimed_is_published(bed: AuthorityBed) -> None:
+    bed.start_authority().wait_ready()
+    with bed.account("SAB") as sab:
+        assert sab.publish("from.SAB", "ZZZ.routine", bed.letter("SAB", "ZZZ")) == "ack"
+    bed.wait_audited(1)
+    bed.authority().kill()
+    bed.change_store("UPDATE answers SET relay_state = 1, lease_until = 9999999999999")
+    bed.start_authority()
+    bed.wait_audited(1)
+    assert bed.ready_messages("notices.SAB") == 2
+    bed.change_store("UPDATE answers SET relay_state = 1, lease_until = 1")
+    bed.until(lambda: bed.ready_messages("notices.SAB") == 3, "published again once its claim had run out")
 
 
 # dead-letters list, show
