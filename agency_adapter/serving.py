@@ -15,7 +15,6 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import structlog
 import uvloop
@@ -26,14 +25,11 @@ from agency_adapter.settings import Settings, read_settings
 from agency_adapter.version import VERSION
 from broker import logs
 from broker.clock import Clock
-from pages.server import QuietServer, listen
+from pages.server import listen, serve_beside
 from schemas.errors import ErrorCode, Refused
 
 SHORTEST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
-STOP_SECONDS = 30.0
-"""After a failure what still works gets so long to end in good order."""
-
 SWITCH_INTERVAL_SECONDS = 0.001
 
 _log = structlog.get_logger("adapter")
@@ -68,23 +64,7 @@ async def serve(settings: Settings, clock: Clock, stop: asyncio.Event) -> bool:
             largest_body=settings.api.largest_body,
             version=VERSION,
         )
-        server = QuietServer(app)
-        loop = asyncio.get_running_loop()
-        await adapter.start()
-        serving = loop.create_task(server.serve(sockets=[listener]), name="api")
-        stopping = loop.create_task(stop.wait())
-        ends: list[asyncio.Future[Any]] = [serving, stopping, *adapter.failed]
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        in_order = stop.is_set()
-        stopping.cancel()
-        server.should_exit = True
-        try:
-            async with asyncio.timeout(None if in_order else STOP_SECONDS):
-                await serving
-                await adapter.stop()
-        except TimeoutError:
-            _log.error("stop_abandoned", seconds=STOP_SECONDS)
-        return in_order
+        return await serve_beside(adapter, app, listener, stop)
 
 
 async def serve_again(settings: Settings, clock: Clock, stop: asyncio.Event) -> None:

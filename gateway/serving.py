@@ -2,9 +2,7 @@
 
 import asyncio
 import signal
-from typing import Any
 
-import structlog
 import uvloop
 
 from broker import logs
@@ -12,12 +10,8 @@ from broker.clock import Clock
 from gateway.service import Authority
 from gateway.settings import AuthoritySettings
 from gateway.watching import Watch
-from pages.server import QuietServer, listen
+from pages.server import listen, serve_beside
 from schemas.identifiers import AUTHORITY
-
-STOP_SECONDS = 30.0
-
-_log = structlog.get_logger("authority")
 
 
 async def serve(settings: AuthoritySettings, clock: Clock) -> int:
@@ -28,25 +22,11 @@ async def serve(settings: AuthoritySettings, clock: Clock) -> int:
     """
     with listen(settings.watch.host, settings.watch.port) as listener:
         authority = Authority(settings, clock)
-        server = QuietServer(Watch(authority).app())
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        await authority.start()
-        serving = loop.create_task(server.serve(sockets=[listener]), name="watch")
-        stopping = loop.create_task(stop.wait())
-        ends: list[asyncio.Future[Any]] = [serving, stopping, *authority.failed]
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        in_order = stop.is_set()
-        stopping.cancel()
-        server.should_exit = True
-        try:
-            async with asyncio.timeout(None if in_order else STOP_SECONDS):
-                await serving
-                await authority.stop()
-        except TimeoutError:
-            _log.error("stop_abandoned", seconds=STOP_SECONDS)
+        in_order = await serve_beside(authority, Watch(authority).app(), listener, stop)
         return 0 if in_order else 1
 
 

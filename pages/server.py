@@ -1,15 +1,35 @@
 """An HTTP server inside a process that has other work: it listens where it is told, and leaves signals alone."""
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
+import structlog
 import uvicorn
 
 from schemas.errors import ErrorCode, Refused
 
 GRACE_SECONDS = 5
+STOP_SECONDS = 30.0
+"""After a failure what still works gets so long to end in good order."""
+
+_log = structlog.get_logger("server")
+
+
+class Work(Protocol):
+    """What the process is there for.
+
+    Attributes:
+        failed: from :meth:`start` on, one future for each part whose end is the end of the work; see
+            :mod:`broker.life`.
+    """
+
+    @property
+    def failed(self) -> tuple[asyncio.Future[None], ...]: ...
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
 
 
 class QuietServer(uvicorn.Server):
@@ -49,3 +69,28 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         problem = error.strerror or type(error).__name__
         raise Refused(ErrorCode.API_ADDRESS_UNUSABLE, address=f"{host}:{port}", problem=problem) from error
+
+
+async def serve_beside(work: Work, app: Any, listener: socket.socket, stop: asyncio.Event) -> bool:
+    """Do ``work`` and serve ``app`` until ``stop`` is set; False when a part failed of itself, and all was ended.
+
+    Raises:
+        Exception: what :meth:`Work.start` and :meth:`Work.stop` raise.
+    """
+    server = QuietServer(app)
+    loop = asyncio.get_running_loop()
+    await work.start()
+    serving = loop.create_task(server.serve(sockets=[listener]), name="http")
+    stopping = loop.create_task(stop.wait())
+    ends: list[asyncio.Future[Any]] = [serving, stopping, *work.failed]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    in_order = stop.is_set()
+    stopping.cancel()
+    server.should_exit = True
+    try:
+        async with asyncio.timeout(None if in_order else STOP_SECONDS):
+            await serving
+            await work.stop()
+    except TimeoutError:
+        _log.error("stop_abandoned", seconds=STOP_SECONDS)
+    return in_order
