@@ -33,6 +33,7 @@ LONGEST_WAIT_SECONDS = 60.0
 SWITCH_INTERVAL_SECONDS = 0.001
 
 _log = structlog.get_logger("adapter")
+_dice = random.SystemRandom()
 
 
 def api_token(file: Path) -> str:
@@ -79,7 +80,7 @@ async def serve_again(settings: Settings, clock: Clock, stop: asyncio.Event) -> 
             _log.error("adapter_cannot_begin", agency=settings.agency, code=refusal.code, problem=str(refusal))
         failures = 0 if clock.monotonic() - began > LONGEST_WAIT_SECONDS else failures + 1
         longest = min(LONGEST_WAIT_SECONDS, SHORTEST_WAIT_SECONDS * 2 ** min(failures, 10))
-        wait = random.uniform(longest / 2, longest)  # noqa: S311 - spreads load
+        wait = _dice.uniform(longest / 2, longest)
         _log.warning("adapter_begins_again", agency=settings.agency, seconds=round(wait, 1))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait):

@@ -52,13 +52,11 @@ class TransmissionOutbox:
     def confirm(self, connection: Connection, keys: Sequence[int], now: int) -> None:
         connection.execute(
             _CONFIRM,
-            [
-                {"key": key, "now": now, "jitter": random.randint(75, 125)}  # noqa: S311 - spreads load
-                for key in keys
-            ],
+            [{"key": key, "now": now, "jitter": _dice.randint(75, 125)} for key in keys],
         )
 
 
+_dice = random.SystemRandom()
 _t = tables.transmissions.c
 _WAIT = (
     func.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * literal(1).bitwise_lshift(func.min(_t.confirms, _MOST_DOUBLINGS)))

@@ -53,6 +53,7 @@ IDLE_POLL_SECONDS = 5.0
 UNSENDABLE_WAIT_SECONDS = 3600.0
 
 _log = structlog.get_logger("relay")
+_dice = random.SystemRandom()
 
 
 @dataclass(slots=True)
@@ -289,7 +290,7 @@ class Relay:
         if keys[Outcome.REFUSED]:
             if lane.full_since is None:
                 _log.warning("mailbox_full", lane=claim.lane)
-            jitter = random.random()  # noqa: S311 - spreads probes
+            jitter = _dice.random()
             lane.refused(self._clock.monotonic(), self._clock.unix(), jitter, probe=probe)
         elif keys[Outcome.CONFIRMED]:
             if probe:

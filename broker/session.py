@@ -51,6 +51,7 @@ BLOCKED_POLL_SECONDS = 0.5
 ABSENT_POLL_SECONDS = 2.0
 
 _log = structlog.get_logger("session")
+_dice = random.SystemRandom()
 
 
 class SessionState(StrEnum):
@@ -197,7 +198,7 @@ class Session:
         while not self._stopping.is_set():
             self._become(SessionState.CONNECTING)
             nodes = self._address.nodes
-            node = nodes[failures % len(nodes)] if failures else random.choice(nodes)  # noqa: S311 - spreads load
+            node = nodes[failures % len(nodes)] if failures else _dice.choice(nodes)
             self._ready_at = None
             try:
                 # Read anew for each life: a renewed certificate counts, and a missing one is waited for.
@@ -215,7 +216,7 @@ class Session:
             lived = self._ready_at is not None and time.monotonic() - self._ready_at > LONGEST_WAIT_SECONDS
             failures = 0 if lived else failures + 1
             longest = min(LONGEST_WAIT_SECONDS, SHORTEST_WAIT_SECONDS * 2 ** min(failures, 10))
-            await self._pause(random.uniform(longest / 2, longest))  # noqa: S311 - jitter
+            await self._pause(_dice.uniform(longest / 2, longest))
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

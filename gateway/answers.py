@@ -12,8 +12,9 @@ from broker.kill_points import KillPoint
 from broker.names import notice_routing_key, order_routing_key
 from broker.outbox import PENDING, confirm
 from broker.publishing import Outgoing
-from gateway.audit import Judgement, Verdict
+from gateway.audit import Judgement
 from gateway.store import tables
+from gateway.verdict import Verdict
 from schemas.identifiers import AUTHORITY, uuid7
 from schemas.incidents import build_incident
 from schemas.receipts import ReceiptEvent, build_receipt

@@ -11,9 +11,9 @@ than the signer have published the same letter, a copy that carries such a thing
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from gateway.journal import JournalKind, identify, kind_of, publisher_of
+from gateway.verdict import Verdict
 from schemas.directory import AgencyStatus
 from schemas.errors import Refused
 from schemas.identifiers import AUTHORITY, RESERVED, is_agency_code
@@ -27,22 +27,6 @@ from trust.verification import verify
 
 SEAL = "seal"
 PUBLISHER_UNKNOWN = "publisher_unknown"
-
-
-class Verdict(StrEnum):
-    """What became of a dead letter.
-
-    ``new`` and ``waiting`` are to be judged (again); ``filed`` is a record that needs no answer; ``unjudged`` could not
-    be judged, which is a fault of ours; the others have an answer.
-    """
-
-    NEW = "new"
-    WAITING = "waiting"
-    FILED = "filed"
-    REFUSED = "refused"
-    HELD = "held"
-    INCIDENT = "incident"
-    UNJUDGED = "unjudged"
 
 
 @dataclass(frozen=True, slots=True)

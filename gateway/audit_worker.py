@@ -32,10 +32,11 @@ from broker.session import AfterAck
 from broker.writer import Writer
 from gateway.answers import AnswerDesk, Judged
 from gateway.apart import Apart
-from gateway.audit import Evidence, Judgement, Known, Verdict, identity, judge
+from gateway.audit import Evidence, Judgement, Known, identity, judge
 from gateway.journal import statement_of, storable
 from gateway.lease import Lease, LeaseLost
 from gateway.store.tables import dead_letters, journal_tokens
+from gateway.verdict import Verdict
 from schemas.errors import Refused
 from trust.directory import Directory
 from trust.token import LIMITS, TokenType

@@ -17,10 +17,10 @@ from starlette.routing import Route
 
 from broker import outbox
 from broker.session import SessionState
-from gateway.audit import Verdict
 from gateway.duty import Duty, DutyState
 from gateway.service import Authority
 from gateway.store.tables import answers, dead_letters, journal_gaps
+from gateway.verdict import Verdict
 
 OK, NOT_READY = 200, 503
 WAITING_TOO_LONG_MS = 60_000

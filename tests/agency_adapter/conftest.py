@@ -7,8 +7,8 @@ import pytest
 from tests.support.running_adapter import RunningAdapter, running_adapter
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def adapter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAdapter]:
-    """One running adapter for all tests that only ask it."""
+    """One running adapter for the tests of a module that only ask it."""
     with running_adapter(tmp_path_factory.mktemp("agencies")) as running:
         yield running

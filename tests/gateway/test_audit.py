@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.audit import Evidence, Judgement, Known, Verdict, identity, judge
+from gateway.audit import Evidence, Judgement, Known, identity, judge
 from gateway.journal import read_message
+from gateway.verdict import Verdict
 from schemas.directory import AgencyStatus, KeyPurpose, RevocationKind
 from schemas.receipts import ReceiptEvent, build_receipt
 from schemas.statements import build_dead_letter
