@@ -178,7 +178,7 @@ class _Reader:
                 receipt = self._keep_receipt(self._issued_receipts, agency, "issued", row)
                 if receipt is not None and receipt.signer != agency:
                     self.unverified(f"{agency} keeps a receipt of {receipt.signer} as its own")
-                if receipt is not None and row["relay_state"] >= _CONFIRMED:
+                if receipt is not None and _is_published(row):
                     self.published.add(Published(receipt.token_digest, row["lane"], agency))
             self._read_quarantine(agency, connection)
             for table in ("receipts_issued", "quarantine"):
@@ -225,7 +225,7 @@ class _Reader:
             )
         for row in rows_of_all:
             self._states[agency, row["digest"], row["recipient"]] = row["state"], row["relay_state"]
-            if row["relay_state"] >= _CONFIRMED:
+            if _is_published(row):
                 self.published.add(Published(row["digest"], row["lane"], agency))
 
     def _read_inbox(self, agency: str, connection: sqlite3.Connection) -> None:
@@ -398,6 +398,12 @@ class _Reader:
 
     def _twice(self, surplus: Iterable[int]) -> None:
         self.books.twice += sum(surplus)
+
+
+def _is_published(row: sqlite3.Row) -> bool:
+    """What a tampered store holds instead of a number is no confirm."""
+    state = row["relay_state"]
+    return isinstance(state, int) and state >= _CONFIRMED
 
 
 def _rows(connection: sqlite3.Connection, statement: str) -> list[sqlite3.Row]:
