@@ -124,7 +124,7 @@ async def test_a_connection_closed_by_the_operator_is_built_again(broker: Broker
 async def test_a_dead_node_is_passed_over_for_the_next(
     broker: Broker, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("broker.session.random.choice", lambda nodes: nodes[0])
+    monkeypatch.setattr("broker.session._dice.choice", lambda nodes: nodes[0])
     with CuttingProxy(broker.node.amqps_port) as dead:
         dead.refuse()
         session = await sessions.ready("MPW", address=broker.address("MPW", dead.port, broker.node.amqps_port))
