@@ -4,21 +4,15 @@ What is tested is therefore what runs. ``python -m broker.configuration`` writes
 ``deploy/rabbitmq/``; a test fails when they differ from what the template gives.
 """
 
-import base64
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from string import Template
 
-from broker.names import VHOST
-
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 LARGEST_MESSAGE = MIB
-TOPOLOGY_USER = "tarasul-topology"
 FILES = ("rabbitmq.conf", "rabbitmq-env.conf", "enabled_plugins")
 
 
@@ -51,7 +45,7 @@ class Configuration:
 
     Attributes:
         management_tls: the management interface speaks HTTPS (obligatory beyond loopback).
-        definitions: file with the first account, see :func:`first_definitions`.
+        definitions: file with the first account, see :mod:`broker.first_account`.
         node_name: Erlang name of this node, ``name@host``.
         distribution: where the nodes of a cluster reach each other (IPv4; loopback when there is one node).
         epmd_port: where Erlang's port mapper of this node listens, on the host of ``distribution``.
@@ -132,33 +126,6 @@ class Configuration:
         }
         templates = resources.files("broker.templates")
         return {name: Template(templates.joinpath(name).read_text("utf-8")).substitute(values) for name in FILES}
-
-
-def password_hash(password: str, salt: bytes) -> str:
-    """The broker's salted SHA-256 (``rabbit_password_hashing_sha256``); ``salt`` is four random bytes."""
-    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
-
-
-def first_definitions(password: str, salt: bytes) -> str:
-    """Definitions that a new broker loads at its first start: the vhost and the account of the topology.
-
-    They hold the password's hash, never the password; the file is 0600 all the same.
-    """
-    return json.dumps(
-        {
-            "vhosts": [{"name": VHOST}],
-            "users": [
-                {
-                    "name": TOPOLOGY_USER,
-                    "password_hash": password_hash(password, salt),
-                    "hashing_algorithm": "rabbit_password_hashing_sha256",
-                    "tags": "administrator",
-                }
-            ],
-            "permissions": [{"user": TOPOLOGY_USER, "vhost": VHOST, "configure": ".*", "write": ".*", "read": ".*"}],
-        },
-        indent=1,
-    )
 
 
 def production() -> Configuration:

@@ -13,7 +13,6 @@ nothing stays when the owner ends, in whatever way.
 Every method blocks; asynchronous callers use ``asyncio.to_thread``.
 """
 
-import json
 import os
 import secrets
 import select
@@ -29,13 +28,12 @@ from typing import Self
 
 from broker.configuration import (
     MIB,
-    TOPOLOGY_USER,
     BrokerTls,
     Configuration,
     Listener,
-    first_definitions,
     write,
 )
+from broker.first_account import write_first_account
 from broker.node_certificates import CertificateFiles, NodeTls, ThrowawayAuthority, write_secret
 from broker.node_identity import LOOPBACK, NodeIdentity
 from broker.node_installation import Installation, find_installation
@@ -295,14 +293,7 @@ class PrivateNode:
         if not cookie.exists():
             write_secret(cookie, secrets.token_hex(20).encode())
             cookie.chmod(0o400)
-        if not self.credentials.exists():
-            password = secrets.token_urlsafe(24)
-            write_secret(
-                self.credentials,
-                json.dumps({"user": TOPOLOGY_USER, "password": password}).encode(),
-            )
-            definitions = first_definitions(password, secrets.token_bytes(4))
-            write_secret(self.directory / "definitions.json", definitions.encode())
+        write_first_account(self.credentials, self.directory / "definitions.json")
 
     def _configuration(self) -> Configuration:
         memory, disk, wal = self._limits

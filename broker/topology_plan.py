@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from broker.configuration import TOPOLOGY_USER
+from broker.first_account import TOPOLOGY_USER
 from broker.topology import AGENCY_CODE, AUDIT_USER, LOG_USER, Binding, Queue, QueueType, Topology
 from broker.topology_actual import Actual, FoundQueue
 

@@ -4,8 +4,8 @@ What is made, each in the place where it is used:
 
     root-offline/          the root's key and certificate: signs issuing authorities and nothing else; take it away
     authority/             issuing/, keys/ (directory, receipts, log), accounts/ (the authority's own log-ins at the
-                           broker), broker/ (the broker's certificate), root.pem, members.json, directory.jws,
-                           authority.toml
+                           broker), broker/ (the broker's certificate, configuration and first account), root.pem,
+                           members.json, directory.jws, authority.toml
     agencies/<CODE>/       adapter.toml, root.pem, directory.jws, keys/ (transport, seal, envelope)
 
 This makes the agencies' keys too, for a trial on one machine: an agency that joins for good makes its own and sends
@@ -22,7 +22,9 @@ from pathlib import Path
 
 from cryptography import x509
 
-from broker.configuration import BrokerTls
+from broker.configuration import BrokerTls, production
+from broker.configuration import write as write_configuration
+from broker.first_account import write_first_account
 from broker.node_certificates import CertificateFiles, NodeTls
 from broker.topology import AUDIT_USER, LOG_USER
 from gateway.members import Members, authority_folder, write_whole
@@ -133,6 +135,8 @@ class _Founder:
         )
         write_certificates(home / "root.pem", [root.certificate])
         self._broker_certificates(home / "broker")
+        write_configuration(production(), home / "broker")
+        write_first_account(home / "broker" / "management.json", home / "broker" / "definitions.json")
         for user in (AUDIT_USER, LOG_USER):
             self._log_in(user, home / "accounts", user)
         members = Members(self._folder)

@@ -44,8 +44,9 @@ _log = structlog.get_logger("duty")
 
 
 class DutyState(StrEnum):
-    """``standby``: another process works, or the store cannot be asked."""
+    """``starting``: not asked for the lease yet. ``standby``: another process works, or the store cannot be asked."""
 
+    STARTING = "starting"
     STANDBY = "standby"
     WORKING = "working"
     STOPPED = "stopped"
@@ -61,7 +62,7 @@ class Duty:
         self._stopping = asyncio.Event()
         self._again = asyncio.Event()
         self._life = Life(f"duty {lease.name}")
-        self.state = DutyState.STANDBY
+        self.state = DutyState.STARTING
         self.session: Session | None = None
 
     def start(self) -> None:
@@ -91,6 +92,7 @@ class Duty:
                     _log.warning("duty_waits", duty=self.lease.name, code=refusal.code)
                 except LeaseLost:
                     _log.warning("duty_lost", duty=self.lease.name)
+            self.state = DutyState.STANDBY
             await self._pause()
 
     def begin_anew(self) -> None:

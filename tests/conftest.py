@@ -8,7 +8,16 @@ pytest_plugins = ["tests.coverage_of_codes"]
 
 _HERE = Path(__file__).parent
 # Each of them starts, kills and starts again whole processes, many times: minutes, where the others take seconds.
-_SLOW = tuple(_HERE / place for place in ("authority", "faults", "deploy/test_demo.py", "deploy/test_wheel.py"))
+_SLOW = tuple(
+    _HERE / place
+    for place in (
+        "authority",
+        "faults",
+        "deploy/test_authority_documents.py",
+        "deploy/test_demo.py",
+        "deploy/test_wheel.py",
+    )
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

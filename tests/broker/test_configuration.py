@@ -11,15 +11,13 @@ from broker import configuration
 from broker.configuration import (
     FILES,
     LARGEST_MESSAGE,
-    TOPOLOGY_USER,
     BrokerTls,
     Configuration,
     Listener,
-    first_definitions,
-    password_hash,
     production,
     write,
 )
+from broker.first_account import TOPOLOGY_USER, first_definitions, password_hash
 from broker.management import Credentials, path
 from tests.broker.bed import Broker
 

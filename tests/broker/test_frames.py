@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from broker.configuration import TOPOLOGY_USER
 from broker.consuming import Delivery
+from broker.first_account import TOPOLOGY_USER
 from broker.frames import LARGEST_PROPERTIES, UNREADABLE, tolerate
 from tests.broker.bed import MOF_ROUTINE, Broker, Mail, Sessions
 from tests.support.raw_client import RawClient

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from broker import names
-from broker.configuration import TOPOLOGY_USER
+from broker.first_account import TOPOLOGY_USER
 from broker.management import path
 from broker.session import SessionState
 from broker.topology import TRIAL_SIZES, build_topology

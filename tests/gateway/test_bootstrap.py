@@ -12,6 +12,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 
 from agency_adapter.settings import read_settings
+from broker.configuration import FILES
 from broker.topology import AUDIT_USER, LOG_USER
 from gateway import bootstrap as founding
 from gateway.bootstrap import AGENCY_PURPOSES, AUTHORITY_PURPOSES, bootstrap
@@ -52,7 +53,8 @@ def _issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 
 def test_everything_stands_where_it_is_used_and_nothing_else_is_there(founded: Path) -> None:
     own = {f"authority/keys/{file}" for file in _pairs(*(purpose.value for purpose in AUTHORITY_PURPOSES))}
-    broker = {f"authority/broker/{file}" for file in _pairs("broker", "probe")}
+    written = (*FILES, "definitions.json", "management.json")
+    broker = {f"authority/broker/{file}" for file in (*_pairs("broker", "probe"), *written)}
     accounts = {f"authority/accounts/{file}" for file in _pairs(AUDIT_USER, LOG_USER)}
     single = {f"authority/{name}" for name in ("root.pem", "members.json", "directory.jws", "authority.toml")}
     of_agencies = {
