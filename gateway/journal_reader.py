@@ -27,8 +27,9 @@ from broker.frames import OFFSET_HEADER
 from broker.names import JOURNAL
 from broker.writer import Writer
 from gateway.journal import JournalMessage, read_message
-from gateway.lease import Lease
+from gateway.lease import Lease, LeaseLost
 from gateway.store.tables import journal, journal_gaps, journal_position, journal_tokens
+from schemas.errors import Refused
 
 FIRST = "first"
 TRUNCATED = "truncated"
@@ -65,8 +66,8 @@ class _Batch:
     before: Position
 
 
-class StreamRecreated(Exception):  # noqa: N818 - not an error of ours: the session begins anew
-    """The stream is another one than the one recorded so far."""
+class WrongBeginning(Exception):  # noqa: N818 - not an error of ours: the session begins anew
+    """The session has begun at another place of the stream than it should."""
 
 
 class JournalReader:
@@ -85,7 +86,6 @@ class JournalReader:
         self._first_seen = asyncio.Event()
         self.position = Position(1)
         self.recorded = 0
-        self.last_recorded_at: float | None = None
 
     @property
     def subscription(self) -> Subscription:
@@ -99,9 +99,17 @@ class JournalReader:
         """Record a batch; returns after the commit.
 
         Raises:
-            StreamRecreated: the session shall begin anew, from the first message.
+            WrongBeginning: the session shall begin anew: the stream is another one than the one recorded so far, or
+                the store stands elsewhere.
             LeaseLost: another process records now.
         """
+        begun = self._first_seen.is_set()
+        if not begun:
+            # A session that was lost during a commit was not told of it, and the next one has begun too early.
+            asked_from = self.position
+            await self.begin()
+            if self.position != asked_from:
+                raise WrongBeginning
         before = self.position
         messages = [read_message(delivery) for delivery in batch]
         if before.offset is not None:
@@ -109,19 +117,16 @@ class JournalReader:
             messages = [each for each in messages if each.offset >= before.offset]
         if not messages:
             return
-        gap: Gap | None = None
-        if not self._first_seen.is_set():
-            gap = self._compare(messages[0])
-            if gap is not None and gap.kind == RECREATED:
-                await self.recreate(gap)
-                raise StreamRecreated
-            self._first_seen.set()
+        gap = None if begun else self._compare(messages[0])
+        if gap is not None and gap.kind == RECREATED:
+            await self.recreate(gap)
+            raise WrongBeginning
         fresh = [each for each in messages if each.offset != before.offset]
-        if not fresh:
-            return
-        self.position = await self._writer.submit(self._record, _Batch(fresh, gap, before))
-        self.recorded += len(fresh)
-        self.last_recorded_at = self._clock.unix()
+        if fresh:
+            self.position = await self._writer.submit(self._record, _Batch(fresh, gap, before))
+            self.recorded += len(fresh)
+        # Only now: a batch that could not be written comes again, and its gap with it.
+        self._first_seen.set()
 
     async def recreate(self, gap: Gap) -> None:
         """Begin the next incarnation of the stream."""
@@ -140,7 +145,8 @@ class JournalReader:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SILENCE_SECONDS):
                 await self._first_seen.wait()
-        offset = self.position.offset
+        before = self.position
+        offset = before.offset
         if self._first_seen.is_set() or offset is None:
             return
         try:
@@ -149,11 +155,17 @@ class JournalReader:
             _log.warning("journal_end_unknown", error=repr(error))
             begin_anew("the stored message of the journal does not come")
             return
+        if self._first_seen.is_set() or self.position != before:
+            return
         if last is not None and last >= offset:
             _log.warning("journal_slow", offset=offset, last=last)
             begin_anew("the stored message of the journal does not come")
             return
-        await self.recreate(Gap(RECREATED, self.position.incarnation, offset, None))
+        try:
+            await self.recreate(Gap(RECREATED, before.incarnation, offset, None))
+        except (Refused, LeaseLost) as error:
+            # The next life of the session finds it out again.
+            _log.warning("journal_gap_not_written", error=repr(error))
         begin_anew("the journal stream was re-created")
 
     def _arguments(self) -> Mapping[str, Any]:
