@@ -1,24 +1,19 @@
 """The settings of the central authority: ``authority.toml``, safe defaults, nothing secret in it.
 
-Paths are relative to the file. Unknown members are refused by name.
+Paths are relative to the file; see :mod:`broker.settings_file`.
 """
 
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field
 
+from broker.settings_file import Host, Node, Port, SettingsFile, Table, read_settings_file
 from broker.topology import PRODUCTION_SIZES, TRIAL_SIZES, Cluster, Sizes
-from schemas.errors import ErrorCode, Refused
 
 if TYPE_CHECKING:
     from broker.connection import BrokerAddress
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _with_a_good_port(url: str) -> str:
@@ -26,7 +21,7 @@ def _with_a_good_port(url: str) -> str:
     return url
 
 
-class BrokerSettings(_Table):
+class BrokerSettings(Table):
     """The broker, as its operator reaches it.
 
     Attributes:
@@ -40,7 +35,7 @@ class BrokerSettings(_Table):
         disk_bytes: size of the disk with the broker's data; found out when the broker is on this machine.
     """
 
-    addresses: Annotated[tuple[str, ...], Field(min_length=1)] = ("localhost:5671",)
+    addresses: Annotated[tuple[Node, ...], Field(min_length=1)] = ("localhost:5671",)
     management: Annotated[str, AfterValidator(_with_a_good_port)] = "https://localhost:15671"
     credentials: Path = Path("broker/management.json")
     ca_file: Path = Path("root.pem")
@@ -58,14 +53,14 @@ class BrokerSettings(_Table):
         return PRODUCTION_SIZES if self.sizes == "production" else TRIAL_SIZES
 
 
-class WatchSettings(_Table):
+class WatchSettings(Table):
     """Where ``/healthz``, ``/readyz`` and ``/metrics`` of ``authority run`` are. No token, no content."""
 
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8090
+    host: Host = "127.0.0.1"
+    port: Port = 8090
 
 
-class AuthoritySettings(_Table):
+class AuthoritySettings(SettingsFile):
     """See the module's docstring.
 
     Attributes:
@@ -83,11 +78,6 @@ class AuthoritySettings(_Table):
     root: Path = Path("root.pem")
     directory_file: Path = Path("directory.jws")
     broker: BrokerSettings = BrokerSettings()
-    base: Annotated[Path, Field(exclude=True)] = Path()
-
-    def path(self, relative: Path) -> Path:
-        """``relative`` to the folder of the settings file."""
-        return self.base / relative
 
     def address(self, user: str) -> "BrokerAddress":
         """How the authority's program with the broker account ``user`` reaches the broker."""
@@ -104,16 +94,5 @@ class AuthoritySettings(_Table):
 
 
 def read_authority_settings(file: Path) -> AuthoritySettings:
-    """Read and check the settings in ``file``.
-
-    Raises:
-        Refused: ``settings_invalid`` with the file and what is wrong with it.
-    """
-    try:
-        values = tomllib.loads(file.read_text("utf-8"))
-        return AuthoritySettings(**values, base=file.absolute().parent)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError) as error:
-        raise Refused(ErrorCode.SETTINGS_INVALID, path=str(file), problem=str(error)) from error
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise Refused(ErrorCode.SETTINGS_INVALID, path=str(file), problem=problems) from error
+    """See :func:`broker.settings_file.read_settings_file`."""
+    return read_settings_file(file, AuthoritySettings)
