@@ -4,21 +4,24 @@ with Postgres() as postgres:
     place = postgres.new_database()        # what a settings file calls the store
 
 The server refuses to run as root; then it runs as the account ``nobody``. Where it is not installed that is an error:
-``deploy/setup.sh`` installs it.
+``deploy/setup.sh`` installs it. It outlives nobody: see :mod:`tests.support.postgres_keeper`.
 """
 
 import contextlib
+import json
 import os
 import pwd
-import shutil
+import socket
 import subprocess
+import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import psycopg
+
+from tests.support import postgres_keeper
 
 PROGRAMS = Path("/usr/lib/postgresql")
 OWNER = "tarasul"
@@ -43,17 +46,28 @@ class Postgres:
 
     def __init__(self) -> None:
         self._programs = _programs()
-        # Short: the path of a Unix socket has 107 bytes at most.
-        self.folder = Path(tempfile.mkdtemp(prefix="tarasul-pg-"))
-        self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
         self._databases = 0
 
-    @property
-    def running(self) -> bool:
-        return (self.folder / "data" / "postmaster.pid").exists()
-
     def __enter__(self) -> Self:
-        os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
+        # Short: the path of a Unix socket has 107 bytes at most.
+        self.folder = Path(tempfile.mkdtemp(prefix="tarasul-pg-"))
+        user = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+        os.chown(self.folder, user.pw_uid, user.pw_gid)
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            self._keeper = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    postgres_keeper.__file__,
+                    *map(str, (theirs.fileno(), os.getpid(), self.folder, user.pw_uid, user.pw_gid)),
+                    self._programs / "pg_ctl",
+                ],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
         try:
             self._run("initdb", "-D", "data", "-U", OWNER, "-A", "trust", "--no-sync", "--encoding=UTF8", "--locale=C")
             self.start()
@@ -77,10 +91,10 @@ class Postgres:
         self._run("pg_ctl", "-D", "data", "-w", "-m", "fast", "stop")
 
     def close(self) -> None:
-        """Stop the server if it runs, and leave nothing behind."""
-        if self.running:
-            self._run("pg_ctl", "-D", "data", "-w", "-m", "immediate", "stop")
-        shutil.rmtree(self.folder)
+        """Let the keeper stop the server, if it runs, and leave nothing behind."""
+        self._socket.close()
+        if self._keeper.wait():
+            raise RuntimeError(f"{self.folder} could not be cleared up")
 
     def new_database(self) -> str:
         """Make an empty database; returns the ``store`` setting for it."""
@@ -100,25 +114,10 @@ class Postgres:
         return f"postgresql://{OWNER}@"
 
     def _run(self, program: str, *arguments: str) -> None:
-        self._command([str(self._programs / program), *arguments])
-
-    def _command(self, command: Sequence[str]) -> None:
-        identity = {"user": self._user.pw_uid, "group": self._user.pw_gid} if os.geteuid() == 0 else {}
-        extra = {"extra_groups": []} if identity else {}
-        with (self.folder / "output").open("ab") as output:
-            done = subprocess.run(
-                command,
-                cwd=self.folder,
-                env={"LC_ALL": "C", "PATH": os.defpath},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                check=False,
-                **identity,
-                **extra,
-            )
-        if done.returncode:
+        self._socket.sendall(json.dumps([str(self._programs / program), *arguments]).encode() + b"\n")
+        answer = self._socket.recv(64)
+        if answer != b"0\n":
             logs = [self.folder / name for name in ("output", "log")]
             with contextlib.ExitStack() as stack:
                 texts = [stack.enter_context(log.open("r", errors="replace")).read() for log in logs if log.exists()]
-            raise RuntimeError(f"{command[0]} failed\n" + "\n".join(texts))
+            raise RuntimeError(f"{program} failed\n" + "\n".join(texts))
