@@ -5,6 +5,8 @@ transaction a batch, and acknowledged. Judging is a second step, from the stored
 journal that has not read so far yet, only makes an entry wait. What one judging commits is verdict and answers
 together.
 
+What no queue brings though it was published is fetched from the journal (:mod:`gateway.unbrought`).
+
 The same message once more (a copy, or one whose acknowledgement was lost) is counted on its row, and the row is judged
 again: the journal may know more publishers by then. No answer is given twice.
 
@@ -36,6 +38,7 @@ from gateway.audit import Evidence, Judgement, Known, identity, judge
 from gateway.journal import statement_of, storable
 from gateway.lease import Lease, LeaseLost
 from gateway.store.tables import dead_letters, journal_tokens
+from gateway.unbrought import Compared, compare, move_mark
 from gateway.verdict import Verdict
 from schemas.errors import Refused
 from trust.directory import Directory
@@ -47,6 +50,8 @@ LOOK_AGAIN_SECONDS = 0.5
 """Entries that wait for the journal are looked at again so often."""
 LONGEST_WAIT_MS = 24 * 3600 * 1000
 """For the journal. It may be down for as long, and still an entry finds its publisher."""
+COMPARE_EVERY_SECONDS = 10.0
+"""The journal with the audit, once it has been compared so far."""
 LARGEST_COUNT = 2**31 - 1
 
 _log = structlog.get_logger("audit")
@@ -105,12 +110,18 @@ class AuditWorker:
         self._clock = clock
         self._wake_relay = wake
         self._arrived = asyncio.Event()
+        self._next_comparison = 0.0
         self.stored = 0
         self.judged = 0
 
     async def receive(self, batch: Sequence[Delivery]) -> AfterAck:
         """Store a batch; returns after the commit."""
         passage(KillPoint.DEAD_LETTER_RECEIVED_UNSTORED)
+        await self._keep(batch)
+        passage(KillPoint.DEAD_LETTER_STORED_UNACKED)
+        return self._acknowledged
+
+    async def _keep(self, batch: Sequence[Delivery]) -> None:
         arrived = [_Arrived.of(delivery) for delivery in batch]
         try:
             await self._writer.submit(self._store, arrived)
@@ -121,8 +132,6 @@ class AuditWorker:
             for each in arrived:
                 await self._store_one(each)
         self.stored += len(batch)
-        passage(KillPoint.DEAD_LETTER_STORED_UNACKED)
-        return self._acknowledged
 
     async def _store_one(self, arrived: _Arrived) -> None:
         try:
@@ -137,26 +146,50 @@ class AuditWorker:
         self._arrived.set()
 
     async def judge_until(self, stopping: asyncio.Event) -> None:
-        """Judge what has been stored, and what waits, until ``stopping`` is set."""
+        """Judge what has been stored, what waits, and what no queue brought, until ``stopping`` is set."""
         while not stopping.is_set():
             self._arrived.clear()
             try:
+                more = await self._fetch_unbrought()
                 judged = await self._writer.submit(self._judge, None)
             except Refused as refusal:
                 _log.warning("judging_waits", code=refusal.code)
-                judged = 0
+                more, judged = False, 0
             except LeaseLost:
                 # Nothing was written. The duty finds out by itself, and ends this.
-                judged = 0
+                more, judged = False, 0
             self.judged += judged
             if judged:
                 self._wake_relay()
+            if judged or more:
                 continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_AGAIN_SECONDS):
                     await self._arrived.wait()
 
+    async def _fetch_unbrought(self) -> bool:
+        """Compare a part of the journal, if it is time; True if there may be more."""
+        if self._clock.monotonic() < self._next_comparison:
+            return False
+        compared = await self._writer.submit(self._compare, None)
+        if compared.mark is None:
+            self._next_comparison = self._clock.monotonic() + COMPARE_EVERY_SECONDS
+            return False
+        if compared.unbrought:
+            _log.warning("dead_letters_unbrought", count=len(compared.unbrought))
+            await self._keep(compared.unbrought)
+        await self._writer.submit(self._move_mark, compared.mark)
+        return True
+
     # Transactions
+
+    async def _compare(self, connection: Connection, items: Sequence[None]) -> list[Compared]:
+        return [compare(connection, self._clock.unix_ms())] * len(items)
+
+    async def _move_mark(self, connection: Connection, marks: Sequence[str]) -> list[None]:
+        self._lease.require(connection)
+        move_mark(connection, marks[-1])
+        return [None] * len(marks)
 
     async def _store(self, connection: Connection, batches: Sequence[Sequence[_Arrived]]) -> list[None]:
         self._lease.require(connection)

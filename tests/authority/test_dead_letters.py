@@ -389,6 +389,14 @@ def test_an_absent_dead_letter_queue_does_not_stop_the_audit_of_the_others(bed: 
         assert sab.publish("from.SAB", "MOF.routine", b"more junk") == "ack"
     quiet(bed, 2)
     assert bed.verdicts() == [("refused", "recipient_unknown"), ("filed", "token_malformed")]
+    # A minute later the audit fetches what no queue brought, and that alone.
+    authority.terminate()
+    assert authority.wait_stopped() == 0, authority.tail()
+    bed.begin_authority(clock_offset=120).wait_answering()
+    quiet(bed, 3)
+    rows = bed.store("SELECT queue, stage, verdict, reason, copies FROM dead_letters WHERE body = ?", b"junk")
+    assert rows == [("dead-letter.MOF", "adapter", "filed", "token_malformed", 1)]
+    assert bed.count("dead_letters WHERE copies > 1") == 0
 
 
 def test_letters_arrive_while_the_authority_is_down_and_the_record_is_complete_afterwards(bed: AuthorityBed) -> None:
