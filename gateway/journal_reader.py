@@ -36,6 +36,9 @@ TRUNCATED = "truncated"
 RECREATED = "re-created"
 SILENCE_SECONDS = 10.0
 """After so long without the stored message it is asked where the stream ends."""
+BREATH_BYTES = 256 * 1024
+"""After taking apart so much the loop gets its turn: a batch of the largest messages takes a minute, and a holder that
+does not renew its lease for so long loses it, upon which another would take the same batch."""
 
 _log = structlog.get_logger("journal")
 
@@ -111,7 +114,14 @@ class JournalReader:
             if self.position != asked_from:
                 raise WrongBeginning
         before = self.position
-        messages = [read_message(delivery) for delivery in batch]
+        messages: list[JournalMessage] = []
+        unrelieved = 0
+        for delivery in batch:
+            messages.append(read_message(delivery))
+            unrelieved += len(delivery.body)
+            if unrelieved >= BREATH_BYTES:
+                unrelieved = 0
+                await asyncio.sleep(0)
         if before.offset is not None:
             # The broker may give a whole chunk, with what lies before the offset that was asked for.
             messages = [each for each in messages if each.offset >= before.offset]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, select
 
+import gateway.audit_worker
 import gateway.unbrought
 from broker.clock import Clock
 from broker.writer import Writer
@@ -20,6 +21,7 @@ from gateway.store.opening import GatewayStore
 from gateway.store.tables import dead_letters, journal
 from schemas.directory import KeyPurpose
 from tests.gateway.databases import place, postgres, store
+from tests.gateway.deliveries import delivery
 from tests.support.authority import MadeAuthority
 from trust.directory import Directory
 
@@ -70,6 +72,15 @@ async def desk(store: GatewayStore, authority: tuple[MadeAuthority, Directory], 
     worker = AuditWorker(writer, lease, InForce(directory), answers, apart, clock, woken.set)
     yield Desk(store, writer, worker, apart, woken)
     await writer.close()
+
+
+async def test_what_takes_long_to_judge_is_judged_in_several_transactions(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop stands still while entries are judged: not for longer than a lease lasts, whatever they are."""
+    monkeypatch.setattr(gateway.audit_worker, "LONGEST_PASS_SECONDS", 0.0)
+    await desk.worker.receive([delivery(b"%d" % number, queue="dead-letter") for number in range(3)])
+    assert [await desk.writer.submit(desk.worker._judge, None) for _ in range(4)] == [1, 1, 1, 0]
 
 
 async def test_of_what_the_journal_gives_one_that_cannot_be_stored_goes_apart_and_stops_nothing(

@@ -12,6 +12,7 @@ import gateway.journal_reader
 from broker.clock import Clock
 from broker.consuming import Delivery
 from broker.writer import Writer
+from gateway.journal import read_message
 from gateway.journal_reader import Gap, JournalReader, WrongBeginning
 from gateway.lease import Lease
 from gateway.store.opening import GatewayStore
@@ -118,6 +119,31 @@ async def test_a_gap_is_recorded_though_the_store_was_away_when_it_was_found(des
     await desk.reader.receive(stream(7, 9))
     assert desk.recorded() == [(1, offset) for offset in (0, 1, 2, 7, 8, 9)]
     assert desk.gaps() == ["truncated"]
+
+
+async def test_a_batch_of_the_largest_messages_leaves_the_loop_its_turns(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a batch that takes a minute to take apart, heartbeats and the lease must not know."""
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    seen: list[int] = []
+    monkeypatch.setattr(
+        gateway.journal_reader, "read_message", lambda given: (seen.append(turns), read_message(given))[1]
+    )
+    turning = asyncio.create_task(turn())
+    large = [delivery(b"x" * 300_000, offset=offset) for offset in range(5)]
+    desk.begin_session()
+    await desk.reader.receive(large)
+    turning.cancel()
+    assert len(set(seen)) == 5
+    assert desk.recorded() == [(1, offset) for offset in range(5)]
 
 
 # A stream made anew, found out by its silence
