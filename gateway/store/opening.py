@@ -17,6 +17,15 @@ LONGEST_MIGRATION_MS = 30_000
 SESSION = "-c lock_timeout=2s -c idle_in_transaction_session_timeout=5s"
 """Of a holder that was stopped within a transaction the server takes the locks back before its lease is over, and
 nobody waits long for one: statements run on the loop."""
+NETWORK = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 6_000,
+    "keepalives_idle": 3,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+}
+"""A server that the network has cut off is given up within six seconds; the kernel alone would take a quarter of an
+hour, in which the loop stands still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +84,7 @@ def _postgresql(place: str) -> Engine:
         place.replace(POSTGRESQL, "postgresql+psycopg://", 1),
         pool_size=3,  # one connection writes, one reads; a third for a look from outside
         pool_pre_ping=True,
-        connect_args={"options": SESSION, "connect_timeout": 5},
+        connect_args={"options": SESSION, **NETWORK},
     )
 
 
