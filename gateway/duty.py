@@ -22,7 +22,7 @@ from broker.life import Life
 from broker.session import Session
 from broker.writer import Operation, Writer
 from gateway.lease import RENEWED_EVERY_SECONDS, Lease, LeaseLost
-from schemas.errors import Refused
+from schemas.errors import ErrorCode, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,14 @@ class DutyState(StrEnum):
 
 
 class Duty:
-    """See the module's docstring."""
+    """See the module's docstring.
+
+    Attributes:
+        state: see there.
+        session: of the work under way.
+        problem: why the store could not be asked for the lease the last time; None when it could. Asking writes, so
+            this is the first to know of a store that can be read and not written.
+    """
 
     def __init__(self, lease: Lease, writer: Writer, work: Work) -> None:
         self.lease = lease
@@ -64,6 +71,7 @@ class Duty:
         self._life = Life(f"duty {lease.name}")
         self.state = DutyState.STARTING
         self.session: Session | None = None
+        self.problem: ErrorCode | None = None
 
     def start(self) -> None:
         self._life.begin(self._run())
@@ -123,10 +131,13 @@ class Duty:
     async def _asked(self, question: Operation[None, bool], *, unknown: bool) -> bool:
         """Whether the lease is ours; ``unknown`` is the answer when the store cannot be asked."""
         try:
-            return await self._writer.submit(question, None)
+            answer = await self._writer.submit(question, None)
         except Refused as refusal:
+            self.problem = refusal.code
             _log.warning("lease_not_asked", duty=self.lease.name, code=refusal.code)
             return unknown
+        self.problem = None
+        return answer
 
     async def _pause(self, *failed: asyncio.Future[None]) -> None:
         """Until it is time to say again that we hold the lease, or something has happened."""

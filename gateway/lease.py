@@ -36,9 +36,11 @@ class Lease:
     def take(self, connection: Connection) -> bool:
         """Take the lease, or hold on to it; False while another process has it."""
         now = store_now(connection)
+        # One that lasts longer than any is given for is from before the store's clock was set back.
+        over = ~leases.c.until.between(now, now + LASTING_MS)
         held = connection.execute(
             update(leases)
-            .where(leases.c.name == self.name, (leases.c.holder == self.holder) | (leases.c.until < now))
+            .where(leases.c.name == self.name, (leases.c.holder == self.holder) | over)
             .values(holder=self.holder, until=now + LASTING_MS)
         ).rowcount
         if held:

@@ -47,7 +47,7 @@ class Watch(Collector):
     def checks(self) -> list[dict[str, Any]]:
         """Everything that must be in order; ``detail`` says what is not."""
         authority = self._authority
-        found = [_duty_check(duty) for duty in (authority.journal_duty, authority.audit_duty)]
+        found = [duty_check(duty) for duty in (authority.journal_duty, authority.audit_duty)]
         session = authority.audit_duty.session
         absent = ", ".join(session.absent) if session is not None else ""
         found.append(
@@ -153,8 +153,11 @@ class Watch(Collector):
         return Response(generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def _duty_check(duty: Duty) -> dict[str, Any]:
+def duty_check(duty: Duty) -> dict[str, Any]:
+    """Whether ``duty`` is done: by this process, or by another."""
     session = duty.session
+    if duty.problem is not None:
+        return {"name": duty.lease.name, "ok": False, "detail": f"{duty.state.value}: {duty.problem}"}
     if duty.state is DutyState.WORKING and session is not None:
         ready = session.state is SessionState.READY
         detail = None if ready else f"{session.state.value}: {session.last_error or 'not yet'}"

@@ -4,21 +4,24 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, insert, select, update
 
 import gateway.lease
 from broker.migrating import scripts
 from broker.writer import Writer
+from gateway.duty import Duty, Working
 from gateway.lease import Lease, LeaseLost
 from gateway.store import migrating
 from gateway.store.opening import HEAD, GatewayStore, open_gateway_store
 from gateway.store.tables import leases, meta, metadata
+from gateway.watching import duty_check
 from schemas.errors import ErrorCode, Refused
 from tests.gateway.databases import place, postgres, store
 from tests.support.postgres import Postgres
@@ -148,6 +151,35 @@ def test_a_lease_that_ran_out_is_the_next_ones(store: GatewayStore) -> None:
         assert not one.renew(connection)
         with pytest.raises(LeaseLost):
             one.require(connection)
+
+
+def test_a_lease_from_before_the_clock_was_set_back_is_over(store: GatewayStore) -> None:
+    """Its holder died; until the clock is there again nobody would do the work, and each would seem to stand by."""
+    with store.engine.begin() as connection:
+        assert Lease("journal").take(connection)
+        connection.execute(update(leases).values(until=leases.c.until + 3_600_000))
+        assert Lease("journal").take(connection)
+
+
+async def test_a_duty_that_cannot_write_down_its_lease_is_red(store: GatewayStore) -> None:
+    """The store can be read all the same."""
+    writer = Writer(store.engine)
+    writer.start()
+    duty = Duty(Lease("journal"), writer, no_work)
+    assert await duty._asked(duty.lease.take_all, unknown=False)
+    with store.engine.connect() as other:
+        other.execute(update(leases).values(until=leases.c.until))
+        assert await duty._asked(duty.lease.renew_all, unknown=True), "nobody else has taken it"
+        check = duty_check(duty)
+        assert (check["ok"], check["detail"]) == (False, "standby: store_unavailable")
+        other.rollback()
+    assert await duty._asked(duty.lease.renew_all, unknown=True)
+    assert duty_check(duty) == {"name": "journal", "ok": True, "detail": "standby"}
+    await writer.close()
+
+
+def no_work() -> AbstractAsyncContextManager[Working]:
+    raise AssertionError("the duty was never started")
 
 
 def test_giving_up_anothers_lease_changes_nothing(store: GatewayStore) -> None:
