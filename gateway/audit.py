@@ -172,7 +172,7 @@ def _statement(
     """An adapter's word about its own copy: filed if it is that, without an answer in any case but to a forger."""
     try:
         token = open_token(evidence.statement or b"", TokenType.DEAD_LETTER)
-        signer = verify(token, directory, purpose=SEAL, now=now).agency
+        signer = _signer(token, directory, now)
         statement = parse_dead_letter(token.claims())
     except Refused as refusal:
         return _incident(IncidentReason.TOKEN_MALFORMED, f"statement: {refusal}", digest, publishers)
@@ -192,6 +192,21 @@ def _statement(
     )
 
 
+def _signer(token: OpenedToken, directory: Directory, now: datetime) -> str:
+    """Whose key signed ``token``: one that has run out did sign.
+
+    Raises:
+        VerificationError: no key of the directory did.
+    """
+    try:
+        return verify(token, directory, purpose=SEAL, now=now).agency
+    except VerificationError as error:
+        key = directory.key(token.kid)
+        if key is None or not error.signature_good:
+            raise
+        return key.agency
+
+
 def _letter(
     evidence: Evidence,
     digest: str,
@@ -206,14 +221,10 @@ def _letter(
         token = open_token(evidence.body, TokenType.LETTER)
     except VerificationError as error:
         return _incident(IncidentReason.TOKEN_MALFORMED, str(error), digest, publishers)
-    key = directory.key(token.kid)
     try:
-        verify(token, directory, purpose=SEAL, now=now)
+        signer = _signer(token, directory, now)
     except VerificationError as error:
-        # A key that has run out did sign; whose key is unknown did not.
-        if not error.signature_good:
-            return _incident(IncidentReason.SIGNATURE_INVALID, str(error), digest, publishers)
-    signer = key.agency if key is not None else ""
+        return _incident(IncidentReason.SIGNATURE_INVALID, str(error), digest, publishers)
     others = publishers - {signer}
     if signer not in publishers or (evidence.foreign and others):
         explanation = f"signed by {signer}, published by {', '.join(sorted(others))}"

@@ -234,6 +234,18 @@ def test_an_adapters_own_dead_letter_is_filed_without_an_answer(court: Court) ->
     assert found.digest == hashlib.sha256(court.letter().rpartition(b".")[0]).hexdigest()
 
 
+@pytest.mark.parametrize("kind", RevocationKind)
+def test_what_was_stated_before_the_adapters_key_was_revoked_is_no_incident(
+    tmp_path: Path, kind: RevocationKind
+) -> None:
+    authority = MadeAuthority(tmp_path, NOW, ("MPW", "MOF"))
+    before = Court(authority, authority.directory())
+    found = evidence(before.letter(), exchange="from.MOF", routing_key="dead-letter", statement=before.statement())
+    authority.revoke(authority.file_key("MOF").kid, NOW - timedelta(hours=1), kind)
+    judgement = judge(found, known(), authority.directory(), NOW)
+    assert outcome(judgement) == ("filed", "not_addressed", None, ())
+
+
 @pytest.mark.parametrize(
     ("statement", "reason"),
     [
