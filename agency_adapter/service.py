@@ -123,9 +123,13 @@ class Adapter:
         self._lag: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Recover what the last process left, then begin to work."""
+        """Recover what the last process left, then begin to work; what cannot begin is stopped."""
         self.writer.start()
-        released = await self.writer.submit(self._recover, self.directory.current.version)
+        try:
+            released = await self.writer.submit(self._recover, self.directory.current.version)
+        except BaseException:
+            await self.stop()
+            raise
         _log.info(
             "adapter_started",
             epoch=self.store.mark.epoch,
@@ -144,7 +148,7 @@ class Adapter:
         return self.writer.failed, self.relay.failed, self.session.failed, self._clockwork.failed
 
     async def stop(self) -> None:
-        """Drain and stop; see the module's docstring."""
+        """Drain and stop; see the module's docstring. Lets go of the store, whatever state it is in."""
         self._stopping.set()
         if self._lag is not None:
             self._lag.cancel()
@@ -152,8 +156,10 @@ class Adapter:
         await self.session.stop()
         await self.relay.stop()
         await self.writer.close()
-        self._count_progress()
-        self.store.close()
+        try:
+            self._count_progress()
+        finally:
+            self.store.close()
         _log.info("adapter_stopped")
 
     def readiness(self) -> Readiness:

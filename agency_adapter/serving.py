@@ -37,34 +37,51 @@ _dice = random.SystemRandom()
 
 
 def api_token(file: Path) -> str:
-    """The bearer token of the local API; made at the first start, mode 0600, whole or not at all."""
-    if not file.exists():
-        draft = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
-        with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as fresh:
-            fresh.write(secrets.token_urlsafe(32) + "\n")
-            fresh.flush()
-            os.fsync(fresh.fileno())
-        draft.rename(file)
-    return file.read_text("ascii").strip()
+    """The bearer token of the local API; made at the first start, mode 0600, whole or not at all.
+
+    Raises:
+        Refused: ``file_unreadable``: it cannot be read, or not be made.
+    """
+    try:
+        if not file.exists():
+            _make_token(file)
+        return file.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        problem = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+        raise Refused(ErrorCode.FILE_UNREADABLE, path=str(file), problem=problem) from error
+
+
+def _make_token(file: Path) -> None:
+    draft = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
+    with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as fresh:
+        fresh.write(secrets.token_urlsafe(32) + "\n")
+        fresh.flush()
+        os.fsync(fresh.fileno())
+    draft.rename(file)
 
 
 async def serve(settings: Settings, clock: Clock, stop: asyncio.Event) -> bool:
     """Run one adapter with its local API until ``stop`` is set; False when a part of it failed of itself.
 
     Raises:
-        Refused: what :class:`agency_adapter.service.Adapter` and :func:`listen` raise, before anything has begun.
+        Refused: what :class:`agency_adapter.service.Adapter`, :func:`api_token`, :func:`create_app` and :func:`listen`
+            raise, before anything has begun.
     """
     logs.speak_for(settings.agency)
     with listen(settings.api.host, settings.api.port) as listener:
         adapter = Adapter(settings, clock)
-        app = create_app(
-            adapter.correspondence,
-            token=api_token(settings.path(settings.api.token_file)),
-            readiness=adapter.readiness,
-            metrics=adapter.metrics.exposition,
-            largest_body=settings.api.largest_body,
-            version=VERSION,
-        )
+        try:
+            app = create_app(
+                adapter.correspondence,
+                token=api_token(settings.path(settings.api.token_file)),
+                readiness=adapter.readiness,
+                metrics=adapter.metrics.exposition,
+                largest_body=settings.api.largest_body,
+                version=VERSION,
+            )
+        except BaseException:
+            await adapter.stop()
+            raise
         return await serve_beside(adapter, app, listener, stop)
 
 
@@ -78,6 +95,8 @@ async def serve_again(settings: Settings, clock: Clock, stop: asyncio.Event) -> 
                 return
         except Refused as refusal:
             _log.error("adapter_cannot_begin", agency=settings.agency, code=refusal.code, problem=str(refusal))
+        except Exception:  # noqa: BLE001 - whatever ended it, the others are to go on
+            _log.exception("adapter_failed", agency=settings.agency)
         failures = 0 if clock.monotonic() - began > LONGEST_WAIT_SECONDS else failures + 1
         longest = min(LONGEST_WAIT_SECONDS, SHORTEST_WAIT_SECONDS * 2 ** min(failures, 10))
         wait = _dice.uniform(longest / 2, longest)

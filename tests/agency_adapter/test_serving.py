@@ -1,6 +1,7 @@
 """The process around an adapter: its token, its address, and its end when a part of it fails."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -14,9 +15,11 @@ import pytest
 from agency_adapter import serving
 from agency_adapter.service import Adapter
 from agency_adapter.serving import api_token, run_adapters, serve_all
-from agency_adapter.settings import read_settings
+from agency_adapter.settings import Settings, read_settings
+from agency_adapter.store.opening import open_agency_store
 from broker.clock import Clock
 from broker.relay import Relay
+from broker.sqlite import StoreLock
 from pages.server import listen
 from schemas.errors import ErrorCode, Refused
 from tests.support.authority import MadeAuthority
@@ -117,18 +120,99 @@ def test_one_of_several_that_cannot_begin_is_tried_again_and_the_others_run(
     key = mof.path(mof.keys.directory) / "seal.key"
     hidden = key.with_suffix(".away")
     key.rename(hidden)
+    assert _begins_once(monkeypatch, [mof, mpw], lambda: hidden.rename(key)) == 0
+    assert "key_unreadable" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("token", "code"), [(b"too short", "api_token_unusable"), ("رمز".encode(), "file_unreadable")], ids=["short", "odd"]
+)
+def test_one_of_several_whose_token_is_no_good_begins_once_it_is_and_the_others_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], token: bytes, code: str
+) -> None:
+    monkeypatch.setattr(serving, "SHORTEST_WAIT_SECONDS", 0.01)
+    mof, mpw = (read_settings(config) for config in settings_files(tmp_path, "MOF", "MPW"))
+    file = mof.path(mof.api.token_file)
+    file.write_bytes(token)
+    assert _begins_once(monkeypatch, [mof, mpw], file.unlink) == 0
+    assert code in capfd.readouterr().out
+
+
+def test_one_of_several_whose_store_refuses_the_first_write_begins_once_it_does_not_and_the_others_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(serving, "SHORTEST_WAIT_SECONDS", 0.01)
+    mof, mpw = (read_settings(config) for config in settings_files(tmp_path, "MOF", "MPW"))
+    store = mof.path(mof.store)
+    open_agency_store(store, "MOF").close()
+    with contextlib.closing(sqlite3.connect(store)) as made:
+        made.execute("CREATE TRIGGER refuse BEFORE INSERT ON meta BEGIN SELECT RAISE(ABORT, 'no'); END")
+
+    def allow() -> None:
+        with contextlib.closing(sqlite3.connect(store)) as found:
+            found.execute("DROP TRIGGER refuse")
+
+    assert _begins_once(monkeypatch, [mof, mpw], allow) == 0
+    assert "store_locked" not in capfd.readouterr().out
+
+
+def _begins_once(monkeypatch: pytest.MonkeyPatch, both: list[Settings], mended: Callable[[], None]) -> int:
+    """MPW runs while MOF cannot begin; MOF begins once it is ``mended``; the exit code of the whole."""
     begun = Begun(monkeypatch)
 
     async def story() -> int:
-        everything = asyncio.ensure_future(serve_all([mof, mpw], Clock(0)))
+        everything = asyncio.ensure_future(serve_all(both, Clock(0)))
         await begun.until(MPW=1)
-        hidden.rename(key)
+        mended()
         await begun.until(MPW=1, MOF=1)
         os.kill(os.getpid(), signal.SIGTERM)
         return await everything
 
+    return asyncio.run(story())
+
+
+def test_one_of_several_whose_store_is_destroyed_leaves_the_others_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "SHORTEST_WAIT_SECONDS", 0.01)
+    mof, mpw = (read_settings(config) for config in settings_files(tmp_path, "MOF", "MPW"))
+    store = mof.path(mof.store)
+    begun = Begun(monkeypatch)
+
+    async def story() -> int:
+        everything = asyncio.ensure_future(serve_all([mof, mpw], Clock(0)))
+        await begun.until(MOF=1, MPW=1)
+        _destroy(store)
+        while not _is_free(store):
+            await asyncio.wait((everything,), timeout=0.05)
+            assert not everything.done(), everything.exception()
+        store.unlink()
+        store.with_suffix(".mark").unlink()
+        await begun.until(MOF=2, MPW=1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return await everything
+
     assert asyncio.run(story()) == 0
-    assert "key_unreadable" in capfd.readouterr().out
+
+
+def _destroy(store: Path) -> None:
+    """Write over all of the store but its first page, and let whoever has it open notice."""
+    with contextlib.closing(sqlite3.connect(store)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with store.open("r+b") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(4096)
+            file.write(b"\xff" * (size - 4096))
+        with contextlib.suppress(sqlite3.DatabaseError):
+            connection.execute("PRAGMA user_version = 1")
+
+
+def _is_free(store: Path) -> bool:
+    try:
+        StoreLock(store).release()
+    except Refused:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(
