@@ -46,11 +46,9 @@ def written(agency: str, direction: Direction, year: int, sequence: int) -> str:
     return f"{agency}/{kind}{year}/{sequence:06d}"
 
 
-def take(connection: Connection, direction: Direction, year: int, count: int, at_least: int = 1) -> range:
-    """Take ``count`` consecutive numbers for ``year``, none below ``at_least``, within the open transaction."""
-    series = number_series.c
-    first = connection.execute(select(series.next).where(series.direction == direction, series.year == year)).scalar()
-    first = max(first or 1, at_least)
+def take(connection: Connection, direction: Direction, year: int, count: int) -> range:
+    """Take ``count`` consecutive numbers for ``year``, within the open transaction."""
+    first = next_number(connection, direction, year)
     connection.execute(
         insert(number_series)
         .values(direction=direction, year=year, next=first + count)

@@ -1,7 +1,8 @@
 """The central registry's two acts on an arrived letter: register it (قيد) or return it (إعادة).
 
 Both are written with the signed receipt that tells the sender, in one transaction. A letter is registered or
-returned once; what is registered may still be returned, with its number kept.
+returned once; what is registered may still be returned, with its number kept. What is refused leaves no trace in the
+transaction that it shares with others.
 """
 
 from collections.abc import Sequence
@@ -108,7 +109,8 @@ class Registry:
         results: list[Registered | Refused] = []
         for item in items:
             try:
-                results.append(await self._register_one(connection, item))
+                with connection.begin_nested():
+                    results.append(await self._register_one(connection, item))
             except Refused as refusal:
                 results.append(refusal)
         return results
@@ -154,7 +156,8 @@ class Registry:
         results: list[Returned | Refused] = []
         for item in items:
             try:
-                results.append(await self._return_one(connection, item))
+                with connection.begin_nested():
+                    results.append(await self._return_one(connection, item))
             except Refused as refusal:
                 results.append(refusal)
         return results

@@ -45,6 +45,22 @@ def test_numbers_are_printed_with_the_agency_the_year_and_six_digits() -> None:
     assert written("MPW", Direction.INCOMING, 2026, 1_000_000) == "MPW/IN/2026/1000000"
 
 
+async def test_a_registration_that_is_refused_uses_up_no_number(mpw: Party, mof: Party) -> None:
+    letter = await mpw.send("MOF")
+    await mof.receive(*await letters_for("MOF", mpw))
+    here, mark = mof.adapter.correspondence, mof.adapter.store.mark
+    hindrance = mark.path.with_suffix(".mark-new")
+    hindrance.mkdir()  # so that the mark, in which numbers are reserved, cannot be written
+    for _ in range(3):
+        with pytest.raises(Refused) as refused:
+            await here.register(Registration(letter.letter_id, "السجل العام"))
+        assert refused.value.code is ErrorCode.STORE_UNAVAILABLE
+    hindrance.rmdir()
+    registered = await here.register(Registration(letter.letter_id, "السجل العام"))
+    assert registered.incoming_no.endswith("/000001")
+    assert here.number_gaps(Direction.INCOMING) == []
+
+
 async def test_at_midnight_in_kuwait_both_series_begin_again(eve: Bed) -> None:
     mpw, mof = eve.open("MPW"), eve.open("MOF")
     old = [await mpw.send("MOF") for _ in range(3)]
