@@ -21,7 +21,7 @@ from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
 
 from agency_adapter.directory_cache import DirectoryCache
 from agency_adapter.judgement import Deliverable, Incident, Judged, Undeliverable, judge_letter
-from agency_adapter.quarantine import Quarantine, Rejected
+from agency_adapter.quarantine import Quarantine, Rejected, unauthentic
 from agency_adapter.receipts import Answer, ReceiptDesk
 from agency_adapter.store.tables import inbox, receipts_issued
 from broker.clock import Clock
@@ -31,8 +31,8 @@ from broker.writer import Writer
 from schemas.envelope import Lane
 from schemas.reasons import IncidentReason, NonDeliveryReason
 from schemas.receipts import ReceiptEvent
-from trust.token import identity_of
 
+STAGE = "inbox"
 BREATH_BYTES = 256 * 1024
 """After judging so much the loop gets its turn: a batch of the largest letters takes seconds, and a connection whose
 heartbeat stops is closed, upon which the same batch would come again."""
@@ -117,7 +117,7 @@ class Incoming:
         except Exception as error:  # noqa: BLE001 - see below
             # Content must never stop the mail. What judges wrongly by raising is kept with all its bytes.
             _log.exception("judging_failed", queue=delivery.queue, size=len(delivery.body))
-            return Incident(IncidentReason.TOKEN_MALFORMED, f"judging failed: {type(error).__name__}", None)
+            return Incident(IncidentReason.TOKEN_MALFORMED, f"judging failed: {type(error).__name__}")
 
     async def _commit(self, connection: Connection, groups: Sequence[Sequence[_Arrival]]) -> list[Tally]:
         arrivals = [arrival for group in groups for arrival in group]
@@ -134,7 +134,15 @@ class Incoming:
             judged = arrival.judged
             if isinstance(judged, Incident):
                 tally.incidents += 1
-                rejected.append(_incident(arrival.delivery, judged))
+                rejected.append(
+                    unauthentic(
+                        arrival.delivery,
+                        STAGE,
+                        judged.reason,
+                        judged.explanation,
+                        claimed_sender=judged.claimed_sender,
+                    )
+                )
                 continue
             if judged.digest in answered:
                 tally.duplicates += 1
@@ -255,27 +263,13 @@ def _inbox_row(judged: Deliverable, body: bytes, now: int) -> dict[str, object]:
     }
 
 
-def _incident(delivery: Delivery, incident: Incident) -> Rejected:
-    return Rejected(
-        delivery,
-        delivery.body,
-        incident.reason.value,
-        incident.explanation,
-        "inbox",
-        authentic=False,
-        publisher=incident.publisher,
-        claimed_sender=incident.claimed_sender,
-        digest=incident.digest or identity_of(delivery.body),
-    )
-
-
 def _undelivered(delivery: Delivery, judged: Undeliverable) -> Rejected:
     return Rejected(
         delivery,
         delivery.body,
         judged.reason.value,
         judged.explanation,
-        "inbox",
+        STAGE,
         authentic=True,
         publisher=judged.sender,
         claimed_sender=judged.sender,

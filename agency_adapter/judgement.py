@@ -37,16 +37,12 @@ class Incident:
     Attributes:
         reason: coded.
         explanation: what was found, in English, for the operator; never content.
-        publisher: the agency whose exchange it came through, as far as it can be told.
         claimed_sender: what the token says of itself.
-        digest: of the token, if the body is one.
     """
 
     reason: IncidentReason
     explanation: str
-    publisher: str | None
     claimed_sender: str | None = None
-    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +133,14 @@ def judge_letter(delivery: Delivery, me: str, lane: Lane, directory: Directory, 
     """
     publisher = publisher_of(delivery)
     if publisher is None:
-        return Incident(IncidentReason.FOREIGN_EXCHANGE, f"came through {delivery.exchange[:80]!r}", None)
+        return Incident(IncidentReason.FOREIGN_EXCHANGE, f"came through {delivery.exchange[:80]!r}")
     trick = transport_incident(delivery, letter_routing_key(me, lane))
     if trick is not None:
-        return Incident(*trick, publisher)
+        return Incident(*trick)
     try:
         token = open_token(delivery.body, TokenType.LETTER)
     except VerificationError as error:
-        return Incident(incident_reason(error), str(error), publisher)
+        return Incident(incident_reason(error), str(error))
     try:
         key = verify(token, directory, purpose="seal", now=now)
     except VerificationError as error:
@@ -153,9 +149,7 @@ def judge_letter(delivery: Delivery, me: str, lane: Lane, directory: Directory, 
         return Incident(
             IncidentReason.FOREIGN_EXCHANGE,
             f"signed by {key.agency}, published through {delivery.exchange}",
-            publisher,
             claimed_sender=key.agency,
-            digest=token.digest,
         )
     return _judge_content(token, publisher, me, lane, directory, now)
 
@@ -169,7 +163,7 @@ def _unverified(
     if reason is not None and error.signature_good and claimed == publisher:
         letter_id, thread_id = _glimpse(token)
         return Undeliverable(reason, str(error), publisher, token.digest, letter_id, thread_id)
-    return Incident(incident_reason(error), str(error), publisher, claimed_sender=claimed, digest=token.digest)
+    return Incident(incident_reason(error), str(error), claimed_sender=claimed)
 
 
 def _judge_content(  # noqa: C901, PLR0911 - one return for each reason

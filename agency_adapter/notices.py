@@ -14,8 +14,8 @@ import structlog
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from agency_adapter.directory_cache import DirectoryCache
-from agency_adapter.judgement import incident_reason, publisher_of, transport_incident
-from agency_adapter.quarantine import Quarantine, Rejected
+from agency_adapter.judgement import incident_reason, transport_incident
+from agency_adapter.quarantine import Quarantine, Rejected, unauthentic
 from agency_adapter.store.tables import letters, receipts_received, transmissions
 from broker.clock import Clock
 from broker.kill_points import KillPoint, passage
@@ -31,9 +31,10 @@ from schemas.reasons import IncidentReason
 from schemas.receipts import AUTHORITY_EVENTS, RECIPIENT_EVENTS, Receipt, ReceiptEvent, parse_receipt
 from trust.directory import Directory
 from trust.errors import VerificationError
-from trust.token import TokenType, identity_of, open_token
+from trust.token import TokenType, open_token
 from trust.verification import verify
 
+STAGE = "notices"
 MOST_TOKENS = 1024
 """In one message; what comes after is quarantined as one piece."""
 MOST_FAULTS = 64
@@ -43,7 +44,7 @@ LARGEST_PART = 512
 """Tokens judged and committed at once: 50 ms of work. A batch may hold 100,000, and a connection whose heartbeat stops
 meanwhile is closed, upon which the same batch would come again."""
 
-_log = structlog.get_logger("notices")
+_log = structlog.get_logger(STAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +121,15 @@ class Notices:
     def _judge(self, delivery: Delivery) -> Iterator[_Genuine | Rejected]:
         trick = transport_incident(delivery, notice_routing_key(self._agency))
         if trick is not None:
-            yield _faulty(delivery, delivery.body, *trick)
+            yield unauthentic(delivery, STAGE, *trick)
             return
         lines = delivery.body.split(b"\n", MOST_TOKENS)
         faults = 0
         for number, line in enumerate(lines):
             if number == MOST_TOKENS or faults == MOST_FAULTS:
                 explanation = f"follows {number} tokens of the same message, {faults} of them faulty"
-                yield _faulty(delivery, b"\n".join(lines[number:]), IncidentReason.TOKEN_MALFORMED, explanation)
+                rest = b"\n".join(lines[number:])
+                yield unauthentic(delivery, STAGE, IncidentReason.TOKEN_MALFORMED, explanation, body=rest)
                 return
             judged = self._judge_line(delivery, line)
             faults += isinstance(judged, Rejected)
@@ -137,13 +139,14 @@ class Notices:
         try:
             return self._judge_token(delivery, line, self._directory.current)
         except VerificationError as error:
-            return _faulty(delivery, line, incident_reason(error), str(error))
+            return unauthentic(delivery, STAGE, incident_reason(error), str(error), body=line)
         except Refused as refusal:
-            return _faulty(delivery, line, IncidentReason.RECEIPT_MALFORMED, str(refusal))
+            return unauthentic(delivery, STAGE, IncidentReason.RECEIPT_MALFORMED, str(refusal), body=line)
         except Exception as error:  # noqa: BLE001 - see below
             # Content must never stop the mail; it is kept with all its bytes.
             _log.exception("judging_failed", queue=delivery.queue, size=len(line))
-            return _faulty(delivery, line, IncidentReason.RECEIPT_MALFORMED, f"judging failed: {type(error).__name__}")
+            explanation = f"judging failed: {type(error).__name__}"
+            return unauthentic(delivery, STAGE, IncidentReason.RECEIPT_MALFORMED, explanation, body=line)
 
     def _judge_token(self, delivery: Delivery, line: bytes, directory: Directory) -> _Genuine | Rejected:
         token = open_token(line, TokenType.RECEIPT)
@@ -158,16 +161,13 @@ class Notices:
             else receipt.event in RECIPIENT_EVENTS and key.agency == receipt.sub_id.recipient
         )
         if not allowed or receipt.iss != key.agency or receipt.aud != self._agency:
-            return Rejected(
+            return unauthentic(
                 delivery,
-                line,
-                IncidentReason.RECEIPT_WRONG_SIGNER.value,
+                STAGE,
+                IncidentReason.RECEIPT_WRONG_SIGNER,
                 f"{key.agency} signed {receipt.event.value} of {receipt.sub_id.recipient} for {receipt.aud}",
-                "notices",
-                authentic=False,
-                publisher=publisher_of(delivery),
+                body=line,
                 claimed_sender=key.agency,
-                digest=token.digest,
             )
         return _Genuine(delivery, receipt, key.agency, line, token.digest)
 
@@ -313,28 +313,12 @@ def _row(item: _Genuine, effect: Effect, now: int) -> dict[str, object]:
     }
 
 
-def _faulty(delivery: Delivery, body: bytes, reason: IncidentReason, explanation: str) -> Rejected:
-    return Rejected(
-        delivery,
-        body,
-        reason.value,
-        explanation,
-        "notices",
-        authentic=False,
-        publisher=publisher_of(delivery),
-        digest=identity_of(body),
-    )
-
-
 def _unmatched(item: _Genuine) -> Rejected:
-    return Rejected(
+    return unauthentic(
         item.delivery,
-        item.token,
-        IncidentReason.RECEIPT_UNMATCHED.value,
+        STAGE,
+        IncidentReason.RECEIPT_UNMATCHED,
         "no letter of ours has this digest and recipient",
-        "notices",
-        authentic=False,
-        publisher=publisher_of(item.delivery),
+        body=item.token,
         claimed_sender=item.signer,
-        digest=item.token_digest,
     )

@@ -16,8 +16,8 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects.sqlite import insert
 
 from agency_adapter.directory_cache import DirectoryCache
-from agency_adapter.judgement import incident_reason, publisher_of, transport_incident
-from agency_adapter.quarantine import Quarantine, Rejected
+from agency_adapter.judgement import incident_reason, transport_incident
+from agency_adapter.quarantine import Quarantine, Rejected, unauthentic
 from agency_adapter.store.tables import incidents
 from broker.clock import Clock
 from broker.names import order_routing_key
@@ -29,10 +29,12 @@ from schemas.identifiers import AUTHORITY
 from schemas.incidents import IncidentNotice, parse_incident
 from schemas.reasons import IncidentReason
 from trust.errors import VerificationError
-from trust.token import OpenedToken, TokenType, identity_of, open_token
+from trust.token import OpenedToken, TokenType, open_token
 from trust.verification import verify
 
-_log = structlog.get_logger("orders")
+STAGE = "orders"
+
+_log = structlog.get_logger(STAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +87,18 @@ class Orders:
         try:
             token = open_token(delivery.body, TokenType.INCIDENT)
         except VerificationError:
-            return _rejected(delivery, IncidentReason.ORDER_NOT_SUPPORTED, "this release understands incident notices")
+            return unauthentic(
+                delivery, STAGE, IncidentReason.ORDER_NOT_SUPPORTED, "this release understands incident notices"
+            )
         trick = transport_incident(delivery, order_routing_key(self._agency))
         if trick is not None:
-            return _rejected(delivery, *trick)
+            return unauthentic(delivery, STAGE, *trick)
         try:
             return _Noticed(self._verified(token), delivery.body)
         except VerificationError as error:
-            return _rejected(delivery, incident_reason(error), str(error))
+            return unauthentic(delivery, STAGE, incident_reason(error), str(error))
         except Refused as refusal:
-            return _rejected(delivery, IncidentReason.TOKEN_MALFORMED, str(refusal))
+            return unauthentic(delivery, STAGE, IncidentReason.TOKEN_MALFORMED, str(refusal))
 
     def _verified(self, token: OpenedToken) -> IncidentNotice:
         key = verify(token, self._directory.current, purpose=KeyPurpose.RECEIPTS, now=self._clock.now())
@@ -133,17 +137,4 @@ def _keep(connection: Connection, item: _Noticed, now: int) -> None:
         .on_conflict_do_update(
             index_elements=["digest", "reason"], set_={"copies": incidents.c.copies + 1, "last_at": now}
         )
-    )
-
-
-def _rejected(delivery: Delivery, reason: IncidentReason, explanation: str) -> Rejected:
-    return Rejected(
-        delivery,
-        delivery.body,
-        reason.value,
-        explanation,
-        "orders",
-        authentic=False,
-        publisher=publisher_of(delivery),
-        digest=identity_of(delivery.body),
     )

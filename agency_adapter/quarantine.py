@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Table, select, update
 from sqlalchemy.dialects.sqlite import insert
 
+from agency_adapter.judgement import publisher_of
 from agency_adapter.store import tables
 from broker.clock import Clock
 from broker.names import DEAD_LETTER_ROUTING_KEY
 from broker.outbox import PENDING, confirm
 from broker.publishing import Outgoing
 from broker.session import Delivery
+from schemas.reasons import IncidentReason
 from schemas.statements import build_dead_letter
 from trust import ijson
-from trust.token import LIMITS, Signer, TokenType
+from trust.token import LIMITS, Signer, TokenType, identity_of
 
 HEAD_BYTES = 64 * 1024
 """Kept and published of a body that no token may be as large as."""
@@ -50,6 +52,30 @@ class Rejected:
     claimed_sender: str | None = None
     digest: str | None = None
     letter_id: str | None = None
+
+
+def unauthentic(
+    delivery: Delivery,
+    stage: str,
+    reason: IncidentReason,
+    explanation: str,
+    *,
+    body: bytes | None = None,
+    claimed_sender: str | None = None,
+) -> Rejected:
+    """What nobody is answered about: ``body``, or all of ``delivery``, is not its publisher's word, or nobody's."""
+    body = delivery.body if body is None else body
+    return Rejected(
+        delivery,
+        body,
+        reason.value,
+        explanation,
+        stage,
+        authentic=False,
+        publisher=publisher_of(delivery),
+        claimed_sender=claimed_sender,
+        digest=identity_of(body),
+    )
 
 
 class Quarantine:
