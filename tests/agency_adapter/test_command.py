@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from agency_adapter.client import AdapterClient
 from deploy.command import run
@@ -53,14 +52,6 @@ class _Written(io.TextIOWrapper):
         kept = self.buffer
         assert isinstance(kept, io.BytesIO)
         return kept.getvalue().decode()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _adapters_log_elsewhere() -> Iterator[None]:
-    """The adapter is in this process too; what it logs is no output of a command."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
-    yield
-    structlog.reset_defaults()
 
 
 def agency(*words: str, config: Path | None, standard_input: bytes = b"") -> Ran:
