@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, Engine, func, insert, select
 
 from agency_adapter import numbers
 from agency_adapter.directory_cache import DirectoryCache
@@ -254,7 +254,7 @@ class Acceptance:
 
     def _insert(self, connection: Connection, signed: Sequence[tuple[_Pending, bytes, str]]) -> None:
         now = self._clock.unix_ms()
-        last = connection.execute(select(letters.c.seq).order_by(letters.c.seq.desc()).limit(1)).scalar() or 0
+        last = connection.execute(select(func.max(letters.c.seq))).scalar() or 0
         rows, consignments = [], []
         for seq, (pending, token, digest) in enumerate(signed, last + 1):
             claims = pending.claims

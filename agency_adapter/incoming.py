@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from agency_adapter.directory_cache import DirectoryCache
 from agency_adapter.judgement import Deliverable, Incident, Judged, Undeliverable, judge_letter
@@ -217,12 +217,14 @@ class Incoming:
 
     @staticmethod
     def _ids_in_use(connection: Connection, arrivals: Sequence[_Arrival]) -> dict[tuple[str, str], str]:
-        keys = [(a.judged.sender, a.judged.letter.id) for a in arrivals if isinstance(a.judged, Deliverable)]
-        if not keys:
+        letters = [a.judged for a in arrivals if isinstance(a.judged, Deliverable)]
+        if not letters:
             return {}
         rows = connection.execute(
             select(inbox.c.sender, inbox.c.letter_id, inbox.c.digest).where(
-                tuple_(inbox.c.sender, inbox.c.letter_id).in_(keys)
+                # Not pairs, for which SQLite walks the whole inbox: what this finds besides them is never looked up.
+                inbox.c.sender.in_({judged.sender for judged in letters}),
+                inbox.c.letter_id.in_([judged.letter.id for judged in letters]),
             )
         )
         return {(sender, letter_id): digest for sender, letter_id, digest in rows}

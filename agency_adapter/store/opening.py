@@ -16,7 +16,7 @@ from broker.outbox import CONFIRMED, PENDING
 from broker.sqlite import StoreLock, open_for_reading, open_store
 from schemas.errors import ErrorCode, Refused
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest schema revision; the migrations' own test compares it with theirs."""
 
 _log = structlog.get_logger("store")

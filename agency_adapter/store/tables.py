@@ -6,7 +6,7 @@ or arrived, and is the truth: the columns beside it are copies for listing and m
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text, UniqueConstraint, text
 
-from broker.outbox import outbox_columns, outbox_index
+from broker.outbox import claimed_index, outbox_columns, outbox_index
 
 metadata = MetaData()
 
@@ -71,6 +71,7 @@ transmissions = Table(
     *outbox_columns(),
     UniqueConstraint("digest", "recipient"),
     outbox_index("transmissions"),
+    claimed_index("transmissions"),
     Index("transmissions_open", "due_at", sqlite_where=text("relay_state = 2")),
     comment="One letter to one recipient: the unit of delivery, retry and receipt.",
 )
@@ -128,6 +129,7 @@ inbox = Table(
     UniqueConstraint("sender", "letter_id"),
     UniqueConstraint("year", "incoming_no"),
     Index("inbox_by_state", "state", "seq"),
+    Index("inbox_by_letter", "letter_id"),
     comment="Letters from other agencies, verified and opened.",
 )
 
@@ -145,6 +147,7 @@ receipts_issued = Table(
     Column("receipt_jws", LargeBinary, nullable=False),
     *outbox_columns(),
     outbox_index("receipts_issued"),
+    claimed_index("receipts_issued"),
     Index("receipts_issued_by_letter", "digest"),
     comment="Receipts that this agency signed, on their way to the senders.",
 )
@@ -173,6 +176,7 @@ quarantine = Table(
     Column("statement_jws", LargeBinary, nullable=False),
     *outbox_columns(),
     outbox_index("quarantine"),
+    claimed_index("quarantine"),
     UniqueConstraint("body_digest", "queue", "exchange", "reason"),
     comment="What this adapter gave up on; each row is also the dead letter that it publishes.",
 )

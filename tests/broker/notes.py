@@ -19,6 +19,7 @@ notes = Table(
     Column("size", Integer, nullable=False),
     *outbox.outbox_columns(),
     outbox.outbox_index("notes"),
+    outbox.claimed_index("notes"),
 )
 
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from broker import outbox
 from broker.outbox import CLAIMED, CLOSED, CONFIRMED, PENDING, LaneDepth
@@ -122,3 +124,19 @@ def test_claims_walk_the_partial_index(store: NoteStore) -> None:
         ).all()
     assert "notes_waiting" in str(plan)
     assert "TEMP B-TREE" not in str(plan)
+
+
+@pytest.mark.parametrize("act", ["release_expired", "release_all"])
+def test_leases_are_looked_for_in_their_partial_index(store: NoteStore, act: str) -> None:
+    """It happens each second: what was ever sent must not be walked for it."""
+    run: list[tuple[str, Any]] = []
+    with store.changing() as connection:
+        event.listen(connection, "before_cursor_execute", lambda *args: run.append((args[2], args[3])))
+        if act == "release_expired":
+            outbox.release_expired(connection, notes, now=5)
+        else:
+            outbox.release_all(connection, notes)
+    [(statement, parameters)] = run
+    with store.changing() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+    assert "notes_claimed" in str(plan), plan
