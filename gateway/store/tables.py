@@ -18,7 +18,7 @@ from sqlalchemy import (
     text,
 )
 
-from broker.outbox import outbox_columns, outbox_index
+from broker.outbox import claimed_index, outbox_columns, outbox_index
 
 metadata = MetaData()
 
@@ -145,6 +145,7 @@ answers = Table(
     Column("answer_jws", LargeBinary, nullable=False),
     *outbox_columns(),
     outbox_index("answers"),
+    claimed_index("answers"),
     UniqueConstraint("addressee", "kind", "digest", "recipient"),
     comment="Receipts and incident notices that the authority signed, on their way.",
 )
