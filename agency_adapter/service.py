@@ -99,7 +99,7 @@ class Adapter:
             (ReceiptOutbox(), TransmissionOutbox(), DeadLetterOutbox()),
             clock,
         )
-        self.room = Room(settings.path(settings.store).parent)
+        self.room = Room(settings.path(settings.store).resolve().parent)
         self.acceptance = Acceptance(
             agency,
             self.writer,

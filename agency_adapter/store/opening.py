@@ -63,6 +63,8 @@ def open_agency_store(path: Path, agency: str) -> Store:
             ``store_foreign`` (another agency's), ``store_unavailable`` (cannot be opened), ``storage_full``,
             ``mark_invalid``.
     """
+    # A link leads to the one store: its lock and its mark stand beside the file, as SQLite's own files do.
+    path = path.resolve()
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = StoreLock(path)

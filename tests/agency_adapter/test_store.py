@@ -49,6 +49,19 @@ def _is_locked(path: Path) -> bool:
 # -- the file ------------------------------------------------------------------------------------------------
 
 
+def test_a_store_has_one_owner_by_whatever_name_it_is_opened(store: Path) -> None:
+    link = store.parent.parent / "another.db"
+    link.symlink_to(store)
+    opened = open_agency_store(link, "MPW")
+    try:
+        with pytest.raises(Refused) as refused:
+            open_agency_store(store, "MPW")
+    finally:
+        opened.close()
+    assert refused.value.code is ErrorCode.STORE_LOCKED
+    assert opened.mark.path == store.with_suffix(".mark")
+
+
 def test_nobody_but_its_owner_may_read_a_store(tmp_path: Path) -> None:
     path = tmp_path / "mpw" / "store.db"
     before = os.umask(0)

@@ -19,7 +19,8 @@ LETTERS = 60
 def disk(bed: FaultBed, tmp_path: Path) -> Iterator[SmallDisk]:
     """The disk of MPW's store; MPW and MOF run."""
     with SmallDisk(tmp_path / "disk") as disk:
-        bed.begin("MPW", store=disk.store(bed, "MPW"))
+        disk.store(bed, "MPW")
+        bed.begin("MPW")  # which finds its store by a link
         bed.start("MOF")
         bed.wait_ready("MPW")
         yield disk
