@@ -150,6 +150,8 @@ def test_the_migrated_schema_is_the_one_that_the_tables_say(store: Path) -> None
     opened.close()
     waiting = {name for name, sql in indexes if "relay_state = 0" in sql}
     assert waiting == {"transmissions_waiting", "receipts_issued_waiting", "quarantine_waiting"}
+    claimed = {name for name, sql in indexes if "relay_state = 1" in sql}
+    assert claimed == {"transmissions_claimed", "receipts_issued_claimed", "quarantine_claimed"}
     assert next(sql for name, sql in indexes if name == "transmissions_open").endswith("relay_state = 2")
 
 
