@@ -118,6 +118,7 @@ class Adapter:
         self.metrics = Metrics(
             agency, self.store.readings, clock, self._live, lambda: self.session.state, self._certificate_days
         )
+        self._unwritable: ErrorCode | None = None  # why the last sweep could not write
         self._stopping = asyncio.Event()
         self._clockwork = Life("clockwork")
         self._lag: asyncio.Task[None] | None = None
@@ -170,6 +171,8 @@ class Adapter:
         free = self.room.free()
         if free < LEAST_FREE_BYTES:
             return Check("store", ok=False, code=ErrorCode.STORAGE_FULL, detail=f"{free} bytes free")
+        if self._unwritable is not None:
+            return Check("store", ok=False, code=self._unwritable)
         if self.store.restored:
             return Check("store", ok=True, detail=f"restored from an older copy; epoch {self.store.mark.epoch}")
         return Check("store", ok=True)
@@ -254,7 +257,9 @@ class Adapter:
                 self.store.mark.save(flush=False)
                 if self.directory.refresh():
                     await self.writer.submit(self._note_directory, self.directory.current.version)
+                self._unwritable = None
             except Refused as refusal:
+                self._unwritable = refusal.code
                 _log.error("sweep_waits", code=refusal.code)
             self.metrics.observe_delivered(self.notices.tally.delivered_after_ms)
             self.notices.tally.delivered_after_ms.clear()

@@ -11,6 +11,7 @@ from agency_adapter.api.problems import TITLES
 from broker.session import SessionState
 from schemas.errors import CATALOGUE, ErrorCode, Refused
 from tests.coverage_of_codes import saw_code
+from tests.support.adapters import eventually
 from tests.support.running_adapter import RunningAdapter, letter_request, serving
 
 
@@ -78,6 +79,17 @@ def test_an_adapter_without_its_broker_is_alive_and_not_ready(adapter: RunningAd
     assert not checks["broker"]["ok"]
     assert checks["broker"]["code"] == "not_connected"
     assert checks["broker"]["text_ar"]
+
+
+def test_an_adapter_that_cannot_write_to_its_store_is_not_ready_until_it_can(adapter: RunningAdapter) -> None:
+    def told() -> tuple[bool, str | None]:
+        checks = adapter.request("GET", "/readyz", token=None).problem(503)["checks"]
+        [store] = [check for check in checks if check["name"] == "store"]
+        return store["ok"], store["code"]
+
+    with adapter.locked_store():
+        eventually(lambda: told() == (False, "store_unavailable"), "the store is unavailable")
+    eventually(lambda: told() == (True, None), "the store is there again")
 
 
 def test_a_blocked_broker_is_told_from_one_that_is_away(
