@@ -1,7 +1,8 @@
 """The directory as the adapter knows it now.
 
 It is read from a file, and read again when the file changes. A version older than one that was in use before is
-refused, also across restarts: the newest version number seen stands in the store.
+refused, and another directory of the same version, also across restarts: number and digest of the newest seen stand
+in the store.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from cryptography import x509
 from broker.clock import Clock
 from schemas.envelope import LetterRequest
 from schemas.errors import ErrorCode, Refused
-from trust.directory import Directory
+from trust.directory import Directory, read_directory_file
 
 SECONDS_BETWEEN_TRIES = 60.0
 """Opening a directory checks hundreds of certificates; one that was refused is not tried at every look."""
@@ -29,16 +30,24 @@ class DirectoryCache:
         anchors: pinned root certificates.
         clock: for its validity.
         newest: highest version used before, from the store.
+        newest_digest: of that version; None from a store of a release that did not note it.
 
     Raises:
         Refused: what :meth:`trust.directory.Directory.open` raises, or ``directory_unreadable``.
     """
 
-    def __init__(self, file: Path, anchors: Sequence[x509.Certificate], clock: Clock, newest: int | None) -> None:
+    def __init__(
+        self,
+        file: Path,
+        anchors: Sequence[x509.Certificate],
+        clock: Clock,
+        newest: int | None,
+        newest_digest: str | None,
+    ) -> None:
         self._file = file
         self._anchors = list(anchors)
         self._clock = clock
-        self._newest = newest
+        self._newest, self._newest_digest = newest, newest_digest
         self._seen = self._stamp()
         self._directory = self._open()
         self._refused: tuple[int, int, int] | None = None
@@ -124,10 +133,9 @@ class DirectoryCache:
         return status.st_mtime_ns, status.st_size, status.st_ino
 
     def _open(self) -> Directory:
-        try:
-            raw = self._file.read_bytes()
-        except OSError as error:
-            raise Refused(ErrorCode.DIRECTORY_UNREADABLE, path=str(self._file)) from error
-        directory = Directory.open(raw, self._anchors, self._clock.now(), newer_than=self._newest)
-        self._newest = directory.version
+        raw = read_directory_file(self._file)
+        directory = Directory.open(
+            raw, self._anchors, self._clock.now(), newer_than=self._newest, newest_digest=self._newest_digest
+        )
+        self._newest, self._newest_digest = directory.version, directory.digest
         return directory

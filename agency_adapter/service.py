@@ -37,6 +37,7 @@ from broker.writer import Writer
 from schemas.envelope import Lane
 from schemas.errors import ErrorCode, Refused
 from trust.certificates import read_certificate
+from trust.directory import Directory
 from trust.keys import FileKey
 from trust.token import Signer
 
@@ -74,9 +75,9 @@ class Adapter:
         self._transport_certificate = read_certificate(keys / "transport.pem")
         anchor = read_certificate(settings.path(settings.trust.root))
         with self.store.readings.connect() as connection:
-            newest = value(connection, "directory_version")
+            newest, self._noted = value(connection, "directory_version"), value(connection, "directory_digest")
         self.directory = DirectoryCache(
-            settings.path(settings.trust.directory_file), [anchor], clock, int(newest) if newest else None
+            settings.path(settings.trust.directory_file), [anchor], clock, int(newest) if newest else None, self._noted
         )
         signer = Signer(self.key)
         self.writer = Writer(self.store.engine)
@@ -127,7 +128,8 @@ class Adapter:
         """Recover what the last process left, then begin to work; what cannot begin is stopped."""
         self.writer.start()
         try:
-            released = await self.writer.submit(self._recover, self.directory.current.version)
+            released = await self.writer.submit(self._recover, None)
+            await self._refresh_directory()
         except BaseException:
             await self.stop()
             raise
@@ -235,14 +237,13 @@ class Adapter:
         # The receiving side is built before the relay that it wakes.
         self.relay.wake()
 
-    async def _recover(self, connection: Connection, versions: Sequence[int]) -> list[int]:
+    async def _recover(self, connection: Connection, items: Sequence[None]) -> list[int]:
         # This process owns the store alone, so no claim in it can be anybody's.
         released = sum(
             outbox.release_all(connection, source.table)
             for source in (ReceiptOutbox(), TransmissionOutbox(), DeadLetterOutbox())
         )
-        set_value(connection, "directory_version", str(versions[-1]))
-        return [released] * len(versions)
+        return [released] * len(items)
 
     async def _sweep(self) -> None:
         """The clockwork: due repetitions, run-out leases, the mark, the directory file."""
@@ -255,8 +256,7 @@ class Adapter:
                     self.relay.wake()
                 self._count_progress()
                 self.store.mark.save(flush=False)
-                if self.directory.refresh():
-                    await self.writer.submit(self._note_directory, self.directory.current.version)
+                await self._refresh_directory()
                 self._unwritable = None
             except Refused as refusal:
                 self._unwritable = refusal.code
@@ -271,9 +271,18 @@ class Adapter:
             due += outbox.release_expired(connection, source.table, now=now)
         return [due] * len(items)
 
-    async def _note_directory(self, connection: Connection, versions: Sequence[int]) -> list[None]:
-        set_value(connection, "directory_version", str(versions[-1]))
-        return [None] * len(versions)
+    async def _refresh_directory(self) -> None:
+        """Take a newer directory into force, and write down which one is, until the store has it."""
+        self.directory.refresh()
+        current = self.directory.current
+        if current.digest != self._noted:
+            await self.writer.submit(self._note_directory, current)
+            self._noted = current.digest
+
+    async def _note_directory(self, connection: Connection, directories: Sequence[Directory]) -> list[None]:
+        set_value(connection, "directory_version", str(directories[-1].version))
+        set_value(connection, "directory_digest", directories[-1].digest)
+        return [None] * len(directories)
 
     def _count_progress(self) -> None:
         with self.store.readings.connect() as connection:

@@ -29,7 +29,7 @@ from gateway.settings_files import BrokerPlace
 from schemas.agencies import connected
 from schemas.errors import ErrorCode, Refused
 from trust.certificates import read_certificate
-from trust.directory import Directory
+from trust.directory import Directory, read_directory_file
 
 FIRST_API_PORT = 8101
 HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
@@ -170,11 +170,7 @@ def check_broker(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> N
 
 def _topology(settings: AuthoritySettings) -> Topology:
     """From the signed directory, verified as any reader verifies it."""
-    file = settings.path(settings.directory_file)
-    try:
-        raw = file.read_bytes()
-    except OSError as error:
-        raise Refused(ErrorCode.DIRECTORY_UNREADABLE, path=str(file)) from error
+    raw = read_directory_file(settings.path(settings.directory_file))
     anchor = read_certificate(settings.path(settings.root))
     directory = Directory.open(raw, [anchor], Clock().now())
     return build_topology(directory.agencies, settings.broker.limits, settings.broker.cluster)

@@ -8,7 +8,7 @@ from cryptography import x509
 
 from broker.clock import Clock
 from schemas.errors import ErrorCode, Refused
-from trust.directory import Directory
+from trust.directory import Directory, read_directory_file
 
 _log = structlog.get_logger("directory")
 
@@ -25,19 +25,24 @@ class DirectoryFile:
         self._anchors = list(anchors)
         self._clock = clock
         self._seen = self._stamp()
-        self.current = self._open(None)
+        self.current = self._open()
         self.problem: Refused | None = None
 
     def refresh(self) -> bool:
-        """Read the file again if it has changed; True if another version took effect."""
+        """Read the file again if it has changed; True if a newer version took effect.
+
+        A file that cannot be used leaves the present directory in force and is remembered in ``problem``.
+        """
         try:
             stamp = self._stamp()
             if stamp == self._seen:
+                self.problem = None
                 return False
-            directory = self._open(self.current.version)
+            directory = self._open(self.current)
         except Refused as refusal:
+            if self.problem is None or refusal.code is not self.problem.code:
+                _log.error("directory_refused", code=refusal.code)
             self.problem = refusal
-            _log.error("directory_refused", code=refusal.code)
             return False
         self._seen, self.problem = stamp, None
         changed = directory.version != self.current.version
@@ -51,9 +56,8 @@ class DirectoryFile:
             raise Refused(ErrorCode.DIRECTORY_UNREADABLE, path=str(self._file)) from error
         return status.st_mtime_ns, status.st_size, status.st_ino
 
-    def _open(self, newer_than: int | None) -> Directory:
-        try:
-            raw = self._file.read_bytes()
-        except OSError as error:
-            raise Refused(ErrorCode.DIRECTORY_UNREADABLE, path=str(self._file)) from error
-        return Directory.open(raw, self._anchors, self._clock.now(), newer_than=newer_than)
+    def _open(self, before: Directory | None = None) -> Directory:
+        raw, now = read_directory_file(self._file), self._clock.now()
+        if before is None:
+            return Directory.open(raw, self._anchors, now)
+        return Directory.open(raw, self._anchors, now, newer_than=before.version, newest_digest=before.digest)

@@ -66,6 +66,7 @@ class ErrorCode(StrEnum):
     CERTIFICATE_UNREADABLE = "certificate_unreadable"
     CHAIN_INVALID = "chain_invalid"
     DIRECTORY_EXPIRED = "directory_expired"
+    DIRECTORY_FORKED = "directory_forked"
     DIRECTORY_MALFORMED = "directory_malformed"
     DIRECTORY_ROLLED_BACK = "directory_rolled_back"
     DIRECTORY_UNREADABLE = "directory_unreadable"

@@ -14,12 +14,13 @@ import hashlib
 import ipaddress
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Self
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -42,9 +43,24 @@ def read_certificate(file: Path) -> x509.Certificate:
     """
     try:
         with file.open("rb") as stream:
-            return x509.load_pem_x509_certificate(stream.read(LARGEST_FILE))
+            return load_certificate(stream.read(LARGEST_FILE), x509.load_pem_x509_certificate)
     except (OSError, ValueError):
         raise VerificationError(ErrorCode.CERTIFICATE_UNREADABLE, path=str(file)) from None
+
+
+def load_certificate(raw: bytes, load: Callable[[bytes], x509.Certificate]) -> x509.Certificate:
+    """The certificate that the library's ``load`` finds in ``raw``, if all that is asked of it later can be read.
+
+    Raises:
+        ValueError: no certificate, or one of an unknown kind.
+    """
+    try:
+        certificate = load(raw)
+        # The library reads these two only when they are asked for.
+        _ = certificate.public_key(), certificate.subject
+    except (x509.InvalidVersion, UnsupportedAlgorithm) as error:
+        raise ValueError("of an unknown kind") from error
+    return certificate
 
 
 def write_certificates(file: Path, certificates: Sequence[x509.Certificate]) -> None:

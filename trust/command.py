@@ -99,7 +99,7 @@ def _read_roots(file: Path) -> list[x509.Certificate]:
     content = _bounded(file, LARGEST_FILE)
     try:
         return x509.load_pem_x509_certificates(content)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise VerificationError(ErrorCode.CERTIFICATE_UNREADABLE, path=str(file)) from None
 
 

@@ -9,6 +9,7 @@ Everything slow (the signature, every certificate's chain up to the pinned root)
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal, Self
 
@@ -24,7 +25,7 @@ from trust.directory_entries import decode_certificate, encode_certificate, malf
 from trust.directory_key import DirectoryKey
 from trust.errors import VerificationError
 from trust.keys import KeySource
-from trust.token import OpenedToken, Signer, TokenType, check_signature, open_token
+from trust.token import LIMITS, OpenedToken, Signer, TokenType, check_signature, open_token
 from trust.verification import CLOCK_TOLERANCE
 
 AgencyEntry = AgencyRecord
@@ -44,7 +45,7 @@ class Directory:
 
     Attributes:
         version: counts up from 1.
-        digest: of the token; two directories of one version must have the same.
+        digest: of the token; two directories of one version must have the same (see :meth:`open`).
         issued_at, valid_until: aware instants.
         agencies: members by code.
         payload: as signed.
@@ -68,6 +69,7 @@ class Directory:
         now: datetime,
         *,
         newer_than: int | None = None,
+        newest_digest: str | None = None,
     ) -> Self:
         """Verify a signed directory.
 
@@ -76,12 +78,15 @@ class Directory:
             anchors: pinned roots.
             now: for validity.
             newer_than: highest version in force before; the same is taken again, an older one is not.
+            newest_digest: of that version, if it is remembered: another directory of the same version is refused,
+                as of two that the authority has signed a reader cannot say which one the others were given.
 
         Raises:
             VerificationError: what :func:`trust.token.open_token` and :func:`trust.ijson.parse` raise,
                 ``chain_invalid``, ``key_wrong_purpose``, ``certificate_digest_mismatch``,
                 ``signature_invalid``, ``issued_in_future``, ``directory_malformed`` (with a pointer),
-                ``directory_rolled_back``, ``directory_expired`` or ``key_expired`` (the directory key's).
+                ``directory_rolled_back``, ``directory_forked``, ``directory_expired`` or ``key_expired`` (the
+                directory key's).
         """
         token = open_token(raw, TokenType.DIRECTORY)
         signed_until = _check_signer(token, anchors, now)
@@ -95,6 +100,8 @@ class Directory:
                 version=payload.version,
                 newest=newer_than,
             )
+        if payload.version == newer_than and newest_digest not in (None, token.digest):
+            raise VerificationError(ErrorCode.DIRECTORY_FORKED, signature_good=True, version=payload.version)
         directory = cls(payload, token.digest, _read_keys(payload, anchors, now))
         if not timedelta() < directory.valid_until - directory.issued_at <= LONGEST_VALIDITY:
             raise malformed("/valid_until", f"valid for more than {LONGEST_VALIDITY.days} days, or for none")
@@ -124,6 +131,19 @@ class Directory:
         if left >= timedelta():
             return "ageing"
         return "grace" if left >= -GRACE else "expired"
+
+
+def read_directory_file(file: Path) -> bytes:
+    """What stands in ``file``, or its beginning: one byte more than the longest directory.
+
+    Raises:
+        Refused: ``directory_unreadable``.
+    """
+    try:
+        with file.open("rb") as stream:
+            return stream.read(LIMITS[TokenType.DIRECTORY].token + 1)
+    except OSError as error:
+        raise Refused(ErrorCode.DIRECTORY_UNREADABLE, path=str(file)) from error
 
 
 async def sign_directory(

@@ -15,7 +15,7 @@ meta = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
-    comment="One value for each name: agency, store_id, epoch, directory_version.",
+    comment="One value for each name: agency, store_id, epoch, directory_version, directory_digest.",
 )
 
 number_series = Table(

@@ -64,6 +64,13 @@ TEXTS: Mapping[E, T] = {
         _RENEW_DIRECTORY_AR,
         _RENEW_DIRECTORY_EN,
     ),
+    E.DIRECTORY_FORKED: T(
+        422,
+        "دليل الجهات المقدَّم يحمل رقم النسخة المعمول بها {version} ومحتواه مختلف عنها.",
+        "This directory has the number of version {version}, which is in force, and is not the same.",
+        "لا تستخدمه وأبلغ الجهة المشغّلة للشبكة: لا يصدر دليلان برقم واحد، ولا يُقبل بعده إلا رقم أعلى.",
+        "Do not use it; tell the authority: no number is signed twice, and only a higher one is taken next.",
+    ),
     E.DIRECTORY_MALFORMED: T(
         422,
         "دليل الجهات غير صالح: {problem}.",

@@ -77,7 +77,7 @@ async def test_its_numbers_and_keys_go_on(mpw: Party) -> None:
 
 
 async def test_what_waits_in_it_is_published_and_what_is_open_repeated(mpw: Party) -> None:
-    released = await mpw.adapter.writer.submit(mpw.adapter._recover, 1)
+    released = await mpw.adapter.writer.submit(mpw.adapter._recover, None)
     assert released == 0
     assert [letter.routing_key for letter in await mpw.letters_out()] == ["MOF.routine", "SAB.routine"]
     assert len(await mpw.dead_letters_out()) == 1

@@ -1,5 +1,8 @@
 """The directory's file changes under a running adapter, and between two of its lives."""
 
+import contextlib
+import os
+import sqlite3
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -31,15 +34,13 @@ def directory_check(party: Party) -> Check:
 
 async def sweep_directory(party: Party) -> None:
     """What the clockwork does each second with the directory."""
-    if party.adapter.directory.refresh():
-        version = party.adapter.directory.current.version
-        await party.adapter.writer.submit(party.adapter._note_directory, version)
+    await party.adapter._refresh_directory()
 
 
 async def restarted(bed: Bed, party: Party) -> Party:
     await party.close()
     again = bed.open(party.code)
-    await again.adapter.writer.submit(again.adapter._recover, again.adapter.directory.current.version)
+    await sweep_directory(again)
     return again
 
 
@@ -78,6 +79,68 @@ async def test_an_older_directory_is_refused_across_a_restart(bed: Bed, mpw: Par
     assert bed.open("MPW").adapter.directory.current.version == 3
 
 
+async def another_of_the_same_version(bed: Bed) -> bytes:
+    """Signed by the authority, too, with the number of the one in force."""
+    bed.authority.change_agency("MOF", status="suspended")
+    return await bed.authority.sign()
+
+
+async def test_another_directory_of_the_version_in_force_is_refused_and_shown(bed: Bed, mpw: Party) -> None:
+    genuine = file_of(mpw).read_bytes()
+    replace_file(mpw, await another_of_the_same_version(bed))
+    await sweep_directory(mpw)
+    check = directory_check(mpw)
+    assert (check.ok, check.code) == (False, ErrorCode.DIRECTORY_FORKED)
+    assert await mpw.send("MOF"), "by the first one MOF is active"
+    replace_file(mpw, genuine)
+    await sweep_directory(mpw)
+    assert directory_check(mpw).ok
+
+
+async def test_another_directory_of_the_version_in_force_is_refused_across_a_restart(bed: Bed, mpw: Party) -> None:
+    await bed.publish_directory()
+    await sweep_directory(mpw)
+    genuine = file_of(mpw).read_bytes()
+    await mpw.close()
+    replace_file(mpw, await another_of_the_same_version(bed))
+    with pytest.raises(Refused) as refused:
+        bed.open("MPW")
+    assert (refused.value.code, refused.value.params) == (ErrorCode.DIRECTORY_FORKED, {"version": 2})
+    replace_file(mpw, genuine)
+    assert bed.open("MPW").adapter.directory.current.version == 2
+
+
+async def test_a_store_that_knows_the_number_alone_takes_the_directory_and_remembers_it(bed: Bed, mpw: Party) -> None:
+    await sweep_directory(mpw)
+    await mpw.close()
+    store = mpw.adapter.settings.path(mpw.adapter.settings.store)
+    with contextlib.closing(sqlite3.connect(store)) as earlier_release, earlier_release:
+        assert earlier_release.execute("DELETE FROM meta WHERE name = 'directory_digest'").rowcount == 1
+    mpw = await restarted(bed, bed.open("MPW"))
+    await mpw.close()
+    replace_file(mpw, await another_of_the_same_version(bed))
+    with pytest.raises(Refused) as refused:
+        bed.open("MPW")
+    assert refused.value.code is ErrorCode.DIRECTORY_FORKED
+
+
+async def test_a_version_that_could_not_be_noted_is_noted_with_the_next_sweep(bed: Bed, mpw: Party) -> None:
+    old = file_of(mpw).read_bytes()
+    store = mpw.adapter.settings.path(mpw.adapter.settings.store)
+    await bed.publish_directory()
+    with contextlib.closing(sqlite3.connect(store)) as holding:
+        holding.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Refused):
+            await sweep_directory(mpw)
+        holding.rollback()
+    await sweep_directory(mpw)
+    await mpw.close()
+    replace_file(mpw, old)
+    with pytest.raises(Refused) as refused:
+        bed.open("MPW")
+    assert refused.value.code is ErrorCode.DIRECTORY_ROLLED_BACK
+
+
 def damage(party: Party) -> None:
     replace_file(party, file_of(party).read_bytes()[:-10] + b"A" * 10)
 
@@ -95,9 +158,15 @@ def make_a_folder_of_it(party: Party) -> None:
     file_of(party).mkdir()
 
 
+def let_it_overgrow(party: Party) -> None:
+    replace_file(party, b"e")
+    os.truncate(file_of(party), 2**42)  # four tebibytes of nothing: nobody who reads them all comes back
+
+
 @pytest.mark.parametrize(
     ("spoil", "code"),
     [
+        (let_it_overgrow, ErrorCode.TOKEN_TOO_LARGE),
         (damage, ErrorCode.SIGNATURE_INVALID),
         (empty, ErrorCode.TOKEN_MALFORMED),
         (remove, ErrorCode.DIRECTORY_UNREADABLE),

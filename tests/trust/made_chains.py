@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
@@ -76,6 +77,20 @@ def made(
             builder = builder.add_extension(extension, critical=critical)
     algorithm = None if isinstance(signing, ed25519.Ed25519PrivateKey) else hashes.SHA256()
     return Made(builder.sign(signing, algorithm), key)
+
+
+UNREADABLE = {
+    "version": (b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x30"),
+    "subject": (b"\x0c\x03MPW", b"\x0c\x03\xffPW"),
+}
+"""What the library trips over in a certificate of MPW: bytes, and by what to replace them."""
+
+
+def damaged(certificate: x509.Certificate, what: str) -> bytes:
+    """DER of ``certificate`` (MPW's) with one byte that cannot be read; ``what`` is a name in :data:`UNREADABLE`."""
+    der, (old, new) = certificate.public_bytes(Encoding.DER), UNREADABLE[what]
+    assert der.count(old) == 1
+    return der.replace(old, new)
 
 
 def _usage(*, authority: bool) -> x509.KeyUsage:

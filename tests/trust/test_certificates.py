@@ -17,6 +17,7 @@ from broker.node_probe import answers_amqp, probe_context
 from schemas.directory import KeyPurpose
 from schemas.errors import ErrorCode
 from tests.support.authority import MadeAuthority
+from tests.trust.made_chains import UNREADABLE, damaged
 from trust.certificates import (
     IssuingAuthority,
     RootAuthority,
@@ -216,6 +217,19 @@ def test_a_file_without_a_certificate_is_refused_by_its_path(tmp_path: Path, con
     file = tmp_path / "root.pem"
     if content is not None:
         file.write_bytes(content)
+
+    with pytest.raises(VerificationError) as caught:
+        read_certificate(file)
+
+    assert (caught.value.code, caught.value.params) == (ErrorCode.CERTIFICATE_UNREADABLE, {"path": str(file)})
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+def test_a_certificate_with_a_part_that_cannot_be_read_is_refused_by_its_path(
+    authority: MadeAuthority, tmp_path: Path, what: str
+) -> None:
+    file = tmp_path / "seal.pem"
+    file.write_text(ssl.DER_cert_to_PEM_cert(damaged(issued(authority, KeyPurpose.SEAL), what)))
 
     with pytest.raises(VerificationError) as caught:
         read_certificate(file)

@@ -18,7 +18,7 @@ from tests.trust.forging import (
     malleated,
     signed_unchecked,
 )
-from tests.trust.made_chains import made
+from tests.trust.made_chains import damaged, made
 from tests.trust.opening import opened, refused
 from trust.directory import DirectoryState, sign_directory
 from trust.directory_entries import decode_certificate, describe_key, encode_certificate
@@ -84,6 +84,15 @@ def _bytes_behind_the_certificate(payload: dict[str, Any]) -> None:
     entry["certificate"] = base64.b64encode(base64.b64decode(entry["certificate"]) + b"\0\0\0").decode()
 
 
+def _unreadable(what: str) -> Callable[[dict[str, Any]], None]:
+    def damage(payload: dict[str, Any]) -> None:
+        entry = payload["agencies"][MPW]["keys"][SEAL]
+        certificate = decode_certificate(entry["certificate"])
+        entry["certificate"] = base64.b64encode(damaged(certificate, what)).decode()
+
+    return damage
+
+
 def _in_entry(**members: object) -> Callable[[dict[str, Any]], None]:
     return lambda payload: payload["agencies"][MPW]["keys"][SEAL].update(members)
 
@@ -108,6 +117,8 @@ ENTRY = "/agencies/0/keys/1"
         (_another_purposes_certificate, f"{ENTRY}/purpose"),
         (_a_line_break_in_base64, f"{ENTRY}/certificate"),
         (_bytes_behind_the_certificate, f"{ENTRY}/certificate"),
+        (_unreadable("version"), f"{ENTRY}/certificate"),
+        (_unreadable("subject"), f"{ENTRY}/certificate"),
         (_in_entry(certificate=""), f"{ENTRY}/certificate"),
         (_in_entry(certificate="é"), f"{ENTRY}/certificate"),
         (_in_entry(certificate="AAAA"), f"{ENTRY}/certificate"),
@@ -280,6 +291,24 @@ async def test_an_older_version_is_refused_and_the_same_taken_again(authority: M
 
     assert (error.code, error.params) == (ErrorCode.DIRECTORY_ROLLED_BACK, {"version": 41, "newest": 42})
     assert error.signature_good
+
+
+async def test_another_directory_of_the_version_in_force_is_refused(authority: MadeAuthority) -> None:
+    payload = changed_payload(authority) | {"version": 41}
+    first = await authority.sign(payload)
+    payload["agencies"][MPW]["status"] = "suspended"
+    other = await authority.sign(payload)
+    digest = opened(authority, first).digest
+
+    error = refused(authority, other, newer_than=41, newest_digest=digest)
+
+    assert (error.code, error.params) == (ErrorCode.DIRECTORY_FORKED, {"version": 41})
+    assert error.signature_good
+    for same in (first, malleated(first)):
+        assert opened(authority, same, newer_than=41, newest_digest=digest).digest == digest
+    later = await authority.sign(payload | {"version": 42})
+    assert opened(authority, later, newer_than=41, newest_digest=digest).version == 42
+    assert opened(authority, other, newer_than=41).version == 41, "nobody remembers the digest"
 
 
 @pytest.mark.parametrize("change", [{"version": 0}, {"agencies": None}, {"issuers": []}])

@@ -1,5 +1,6 @@
 """Who may sign a directory, and with what: nobody but the directory key under the pinned root."""
 
+import base64
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.trust.forging import (
     unb64,
     written,
 )
+from tests.trust.made_chains import UNREADABLE, damaged
 from tests.trust.opening import opened, refused
 from trust.directory import Directory
 from trust.errors import VerificationError
@@ -85,6 +87,20 @@ async def _with_header(authority: MadeAuthority, **changes: object) -> bytes:
     ids=["missing", "null", "empty", "text", "no certificate", "blank", "not ASCII", "number", "five", "object"],
 )
 async def test_a_directory_without_readable_certificates_is_refused(authority: MadeAuthority, x5c: object) -> None:
+    error = refused(authority, await _with_header(authority, x5c=x5c))
+
+    assert (error.code, error.params) == (ErrorCode.HEADER_MEMBER_INVALID, {"member": "x5c"})
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+@pytest.mark.parametrize("place", [0, 1])
+async def test_certificates_that_anybody_may_have_damaged_are_refused_as_no_certificates(
+    authority: MadeAuthority, what: str, place: int
+) -> None:
+    genuine = await authority.sign()
+    x5c: list[str] = json.loads(unb64(genuine.split(b".")[0]))["x5c"]
+    x5c[place] = base64.b64encode(damaged(authority.file_key("MPW").certificate, what)).decode()
+
     error = refused(authority, await _with_header(authority, x5c=x5c))
 
     assert (error.code, error.params) == (ErrorCode.HEADER_MEMBER_INVALID, {"member": "x5c"})

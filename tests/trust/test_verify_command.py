@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pty
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ from tests.trust.forging import (
     malleated,
     signature_replaced,
 )
+from tests.trust.made_chains import damaged
 from tests.trust.verifying import CHECKS, Case, assert_fails, dead_letter, receipt
 from trust.command import verify_app
 from trust.token import LIMITS, TokenType
@@ -167,6 +169,13 @@ def test_what_cannot_be_read_is_refused_by_its_path(case: Case, tmp_path: Path) 
 def test_an_anchor_that_is_no_certificate_is_refused(case: Case, content: bytes) -> None:
     file = case.folder / "root.pem"
     file.write_bytes(content)
+
+    assert_fails(case.by_json(letter(case.authority), anchor=str(file)), "files", ErrorCode.CERTIFICATE_UNREADABLE)
+
+
+def test_an_anchor_of_an_unknown_version_is_refused(case: Case) -> None:
+    file = case.folder / "root.pem"
+    file.write_text(ssl.DER_cert_to_PEM_cert(damaged(case.authority.root.certificate, "version")))
 
     assert_fails(case.by_json(letter(case.authority), anchor=str(file)), "files", ErrorCode.CERTIFICATE_UNREADABLE)
 
