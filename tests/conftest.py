@@ -3,6 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A property holds or does not; how long a try takes on a busy machine is no part of it.
+settings.register_profile("tarasul", deadline=None)
+settings.load_profile("tarasul")
 
 pytest_plugins = ["tests.coverage_of_codes"]
 
