@@ -37,6 +37,7 @@ def asyncapi_document() -> dict[str, Any]:
             "deadLetters": _publishing("dead-letter", "deadLetter", {}),
             "inbox": _queue("inbox.{agency}.{lane}", "letter", {"agency": _AGENCY, "lane": _LANE}),
             "receivedNotices": _queue("notices.{agency}", "receipts", {"agency": _AGENCY}),
+            "orders": _queue("orders.{agency}", "incidentNotice", {"agency": _AGENCY}),
         },
         "operations": {
             "sendLetter": _operation("send", "letters", "letter", "Once for each recipient; confirmed and journalled."),
@@ -46,6 +47,9 @@ def asyncapi_document() -> dict[str, Any]:
             "sendReceipts": _operation("send", "notices", "receipts", "Signed one by one, sent in batches."),
             "receiveReceipts": _operation(
                 "receive", "receivedNotices", "receipts", "Judged by signature and role alone."
+            ),
+            "receiveIncidentNotice": _operation(
+                "receive", "orders", "incidentNotice", "From the authority alone: kept and shown, answered to nobody."
             ),
             "sendDeadLetter": _operation("send", "deadLetters", "deadLetter", "What the adapter gave up on."),
         },
@@ -66,6 +70,14 @@ def asyncapi_document() -> dict[str, Any]:
                     "payload": {"type": "string"},
                     "x-jws-type": "secevent+jwt",
                     "x-claims": "receipt.schema.json",
+                },
+                "incidentNotice": {
+                    "name": "incidentNotice",
+                    "title": "Something came through this agency's account that is not authentic",
+                    "contentType": "application/jose",
+                    "payload": {**_COMPACT_JWS, "maxLength": 28_672},
+                    "x-jws-type": "tarasul-incident+jws",
+                    "x-claims": "incident-notice.schema.json",
                 },
                 "deadLetter": {
                     "name": "deadLetter",

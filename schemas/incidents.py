@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.marks import AgencyCode, Digest, Identifier
+from schemas.receipts import Seconds
 from schemas.validation import refusal_of
 
 
@@ -16,11 +17,11 @@ class IncidentNotice(BaseModel):
     iss: AgencyCode
     aud: AgencyCode
     jti: Identifier
-    iat: Annotated[StrictInt, Field(ge=0)]
+    iat: Seconds
     digest: Digest
     reason: Annotated[str, Field(max_length=64)]
     routing_key: Annotated[str, Field(max_length=255)]
-    received_at: Annotated[StrictInt, Field(ge=0)]
+    received_at: Seconds
 
 
 def build_incident(

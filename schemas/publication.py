@@ -17,6 +17,7 @@ from pydantic.json_schema import models_json_schema
 
 from schemas.asyncapi import asyncapi_document
 from schemas.directory import DirectoryPayload
+from schemas.incidents import IncidentNotice
 from schemas.letter import Letter
 from schemas.letter_request import LetterRequest
 from schemas.letter_type import LetterType
@@ -36,6 +37,7 @@ def documents() -> dict[str, dict[str, Any]]:
         "receipt.schema.json": _receipt(),
         "directory.schema.json": _schema("directory", DirectoryPayload),
         "dead-letter-statement.schema.json": _schema("dead-letter-statement", DeadLetterStatement),
+        "incident-notice.schema.json": _schema("incident-notice", IncidentNotice),
         "asyncapi.json": asyncapi_document(),
     }
     for kind in all_types().values():

@@ -96,7 +96,8 @@ REASONED_EVENTS = frozenset(
 
 LATEST_SECOND = 253_402_214_400
 """30 December 9999: the last day that every calendar and time zone can write."""
-_Seconds = Annotated[StrictInt, Field(ge=0, le=LATEST_SECOND)]
+Seconds = Annotated[StrictInt, Field(ge=0, le=LATEST_SECOND)]
+"""Since 1970."""
 
 
 class _Wire(BaseModel):
@@ -125,8 +126,8 @@ class Receipt(_Wire):
     iss: AgencyCode
     aud: AgencyCode
     jti: Identifier
-    iat: _Seconds
-    toe: _Seconds
+    iat: Seconds
+    toe: Seconds
     txn: Annotated[str, Field(max_length=64)] | None = None
     sub_id: ReceiptSubject
     events: Annotated[dict[str, EventDetails], Field(min_length=1, max_length=1)]

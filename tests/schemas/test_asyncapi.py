@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 from agency_adapter.quarantine import DeadLetterOutbox
 from agency_adapter.receipts import CONTENT_TYPE
 from broker import names
+from broker.topology import TRIAL_SIZES, build_topology
+from gateway.answers import INCIDENT_TYPE
 from schemas.envelope import Lane
 from schemas.publication import FOLDER
 from trust.token import LIMITS, TokenType
@@ -78,8 +81,24 @@ def test_every_message_names_a_published_schema_and_a_token_type() -> None:
         assert TokenType(message["x-jws-type"])
     assert messages["letter"]["payload"]["maxLength"] == LIMITS[TokenType.LETTER].token
     assert messages["receipts"]["contentType"] == CONTENT_TYPE
+    assert messages["incidentNotice"]["payload"]["maxLength"] == LIMITS[TokenType.INCIDENT].token
+    assert messages["incidentNotice"]["contentType"] == INCIDENT_TYPE
     assert DeadLetterOutbox.most_per_message == 1
     assert messages["deadLetter"]["headers"]["required"] == ["statement"]
+
+
+def test_an_agency_finds_every_queue_that_it_may_read() -> None:
+    queues = [
+        channel["address"].format(agency="MOF", lane=lane)
+        for channel in DOCUMENT["channels"].values()
+        if channel["bindings"]["amqp"]["is"] == "queue"
+        for lane in Lane
+    ]
+    topology = build_topology(["MOF"], TRIAL_SIZES)
+    readable = [name for name in topology.queues if re.search(topology.permissions["MOF"].read, name)]
+    assert sorted(set(queues)) == sorted(readable)
+    received = [each for each in DOCUMENT["operations"].values() if each["action"] == "receive"]
+    assert len({each["channel"]["$ref"] for each in received}) == len(received) == len(set(queues)) - 1
 
 
 def test_the_addresses_are_those_of_the_broker() -> None:
@@ -91,6 +110,7 @@ def test_the_addresses_are_those_of_the_broker() -> None:
     assert channels["letters"]["parameters"]["lane"]["enum"] == list(Lane)
     assert channels["notices"]["address"].format(**fill) == names.notice_routing_key("MOF")
     assert channels["receivedNotices"]["address"].format(**fill) == names.notices_queue("MOF")
+    assert channels["orders"]["address"].format(**fill) == names.orders_queue("MOF")
     assert channels["deadLetters"]["address"] == names.DEAD_LETTER_ROUTING_KEY
     for name in ("letters", "notices", "deadLetters"):
         exchange = channels[name]["bindings"]["amqp"]["exchange"]

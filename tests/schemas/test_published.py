@@ -18,6 +18,7 @@ from tests.schemas import test_letter_on_the_wire as on_the_wire
 from tests.schemas import test_letter_request as at_the_api
 from tests.schemas.letters import REMOVED, TYPES, changed, letter, request
 from tests.schemas.test_directory_payload import DIRECTORY
+from tests.schemas.test_incidents import notice
 from tests.schemas.test_letter_on_the_wire import JSON, places
 from tests.schemas.test_letter_types import REQUIRED, WRONG
 from tests.schemas.test_receipts import EVENTS, receipt
@@ -165,3 +166,9 @@ def test_directories_and_statements_fit_their_schemas() -> None:
     statements = validator(PUBLISHED["dead-letter-statement.schema.json"])
     statements.validate(statement())
     assert not statements.is_valid(statement() | {"attempts": 0})
+
+
+def test_incident_notices_fit_their_schema() -> None:
+    notices = validator(PUBLISHED["incident-notice.schema.json"])
+    notices.validate(notice() | {"later": 1})
+    assert not notices.is_valid(notice() | {"digest": "no digest"})
