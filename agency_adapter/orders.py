@@ -24,10 +24,11 @@ from broker.names import order_routing_key
 from broker.session import AfterAck, Delivery
 from broker.writer import Writer
 from schemas.directory import KeyPurpose
-from schemas.errors import ErrorCode, Refused
+from schemas.errors import Refused
 from schemas.identifiers import AUTHORITY
 from schemas.incidents import IncidentNotice, parse_incident
 from schemas.reasons import IncidentReason
+from schemas.validation import schema_invalid
 from trust.errors import VerificationError
 from trust.token import OpenedToken, TokenType, open_token
 from trust.verification import verify
@@ -104,10 +105,10 @@ class Orders:
         key = verify(token, self._directory.current, purpose=KeyPurpose.RECEIPTS, now=self._clock.now())
         notice = parse_incident(token.claims())
         if (key.agency, notice.iss, notice.aud) != (AUTHORITY, AUTHORITY, self._agency):
-            raise Refused(
-                ErrorCode.SCHEMA_INVALID,
-                pointer="/aud",
-                problem=f"/aud: {key.agency} signed what {notice.iss} says to {notice.aud}",
+            raise schema_invalid(
+                "/aud",
+                f"وقّعت الجهة {key.agency} ما تقوله الجهة {notice.iss} للجهة {notice.aud}",
+                f"{key.agency} signed what {notice.iss} says to {notice.aud}",
             )
         return notice
 

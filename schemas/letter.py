@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, StrictBool, StrictInt, ValidationError
 
-from schemas.errors import ErrorCode, Refused
 from schemas.marks import (
     MOST_RECIPIENTS,
     Action,
@@ -29,7 +28,7 @@ from schemas.marks import (
     check_recipients,
 )
 from schemas.text import WireLine, WireSubject, WireText
-from schemas.validation import refusal_of
+from schemas.validation import refusal_of, schema_invalid
 
 
 class Wire(BaseModel):
@@ -144,8 +143,7 @@ def parse_letter(claims: dict[str, Any]) -> Letter:
     except ValidationError as error:
         raise refusal_of(error) from error
     if (letter.content is None) == (letter.encrypted is None):
-        problem = "/content: exactly one of content and encrypted"
-        raise Refused(ErrorCode.SCHEMA_INVALID, pointer="/content", problem=problem)
+        raise schema_invalid("/content", "يُذكر واحد فقط من content وencrypted", "exactly one of content and encrypted")
     check_recipients(letter.sender.agency, [recipient.agency for recipient in letter.recipients])
     _check_days(letter)
     return letter
@@ -164,5 +162,5 @@ def _check_days(letter: Letter) -> None:
             place = f"/references/{index}/date"
             date.fromisoformat(reference.date)
     except ValueError as error:
-        raise Refused(ErrorCode.SCHEMA_INVALID, pointer=place, problem=f"{place}: no such day or hour") from error
+        raise schema_invalid(place, "لا وجود لهذا اليوم أو الوقت", "no such day or hour") from error
     check_deadline(expires_at, issued_at)

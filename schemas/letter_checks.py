@@ -13,7 +13,7 @@ from schemas.letter_type import LetterType
 from schemas.marks import MOST_DAYS, Secrecy, check_deadline, check_recipients
 from schemas.text import require_fit_fields
 from schemas.type_registry import letter_type
-from schemas.validation import refusal_of
+from schemas.validation import refusal_of, schema_invalid
 from schemas.working_time import KUWAIT
 
 FIELDS = "/content/fields"
@@ -112,8 +112,10 @@ def _check_dates(request: LetterRequest, kind: LetterType, now: datetime) -> Non
 def _check_due_at(due_at: datetime, issued_at: datetime, *, required: bool) -> None:
     if required and due_at > issued_at:
         return
-    problem = "should lie after the time of issue" if required else "stands only where a reply is required"
-    raise Refused(ErrorCode.SCHEMA_INVALID, pointer="/reply/due_at", problem=f"/reply/due_at: {problem}")
+    place = "/reply/due_at"
+    if required:
+        raise schema_invalid(place, "يجب أن يقع بعد وقت الإصدار", "should lie after the time of issue")
+    raise schema_invalid(place, "لا يُذكر إلا حيث يلزم الرد", "stands only where a reply is required")
 
 
 def _check_hijri(hijri_date: str, day: date) -> None:

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
-from schemas.errors import ErrorCode, Language, Refused
+from schemas.errors import Language
 from schemas.marks import AgencyCode, Digest, Identifier
 from schemas.text import WireLine
-from schemas.validation import json_pointer, refusal_of
+from schemas.validation import json_pointer, refusal_of, schema_invalid
 
 SUBJECT_FORMAT = "urn:x-tarasul:transmission"
 _ETSI = "http://uri.etsi.org/19522/Event/"
@@ -194,11 +194,10 @@ def parse_receipt(claims: dict[str, Any]) -> Receipt:
         raise refusal_of(error) from error
     uri = next(iter(receipt.events))
     if uri not in _EVENTS:
-        raise Refused(ErrorCode.SCHEMA_INVALID, pointer="/events", problem="/events: no event that is known")
+        raise schema_invalid("/events", "الحدث غير معروف", "no event that is known")
     needed = required_detail(receipt.event)
     if needed is not None and getattr(receipt.details, needed) is None:
-        place = "/events" + json_pointer([uri, needed])
-        raise Refused(ErrorCode.SCHEMA_INVALID, pointer=place, problem=f"{place}: is required")
+        raise schema_invalid("/events" + json_pointer([uri, needed]), "بيان لازم غير موجود", "is required")
     return receipt
 
 

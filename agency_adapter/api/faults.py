@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from schemas.errors import ErrorCode, Refused
+from schemas.validation import in_arabic
 
 LONGEST_NAME = 80
 MOST = 20
@@ -70,7 +71,12 @@ def _fault(error: Mapping[str, Any], pointer: str) -> Refused:
     code, details = _meaning(kind, context)
     member = shown(error["loc"][-1]) if error["loc"] else "/"
     place, message = shown(pointer) or "/", shown(error["msg"])
-    known = {"place": place, "member": member, "problem": f"{place}: {message}"}
+    known = {
+        "place": place,
+        "member": member,
+        "problem": f"{place}: {message}",
+        "problem_ar": f"{place}: {in_arabic(error)}",
+    }
     return Refused(code, pointer=pointer, **(known | details))
 
 
@@ -84,7 +90,7 @@ def _meaning(kind: str, context: Mapping[str, Any]) -> tuple[ErrorCode, dict[str
     elif kind == "missing":
         code = ErrorCode.MEMBER_MISSING
     elif kind in {"enum", "literal_error"}:
-        code, details = ErrorCode.VALUE_NOT_LISTED, {"expected": context.get("expected", "")}
+        code, details = ErrorCode.VALUE_NOT_LISTED, {"expected": str(context.get("expected", "")).replace(" or ", ", ")}
     elif kind in _WRONG_SIZE:
         limits = ", ".join(f"{name} {context[name]}" for name in _LIMITS if context.get(name) is not None)
         code, details = ErrorCode.VALUE_OUT_OF_RANGE, {"limits": limits}

@@ -141,7 +141,7 @@ TEXTS: Mapping[E, T] = {
     ),
     E.SCHEMA_INVALID: T(
         422,
-        "أحد البيانات مفقود أو غير صحيح: {problem}.",
+        "أحد البيانات مفقود أو غير صحيح: {problem_ar}.",
         "A member is missing or wrong: {problem}.",
         "صحّح البيان المشار إليه وفق المخطط المنشور.",
         "Correct the member that is pointed at, according to the published schema.",

@@ -1,5 +1,7 @@
 """The inbox, registering and returning, the quarantine and the look-ups, through the local API."""
 
+import re
+
 import pytest
 
 from tests.support.running_adapter import ARABIC_SUBJECT, RunningAdapter
@@ -110,6 +112,7 @@ def test_an_act_that_is_not_complete_is_refused(
 ) -> None:
     problem = adapter.post(f"/v1/inbox/{adapter.arrive()}/{path}", act).problem(422)
     assert (problem["code"], problem["pointer"]) == (code, pointer)
+    assert not re.search(" or |…|[a-z]{2,} [a-z]{2,}", problem["detail_ar"]), "no English, and nothing left out"
 
 
 def test_acting_on_a_letter_that_never_arrived_is_not_found(adapter: RunningAdapter) -> None:

@@ -142,7 +142,7 @@ def test_a_detail_is_never_read_as_a_text_with_details() -> None:
 @pytest.mark.parametrize(
     "refused",
     [
-        Refused(ErrorCode.SCHEMA_INVALID, pointer="/x", problem="no"),
+        Refused(ErrorCode.SCHEMA_INVALID, pointer="/x", problem="no", problem_ar="لا"),
         RefusedValue(ErrorCode.TEXT_NOT_NFC, position=3),
         VerificationError(ErrorCode.KEY_EXPIRED, signature_good=True, kid="k"),
     ],
