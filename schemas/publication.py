@@ -49,8 +49,9 @@ def documents() -> dict[str, dict[str, Any]]:
 
 
 def written(document: Mapping[str, Any]) -> str:
-    """A document as it stands in its file."""
-    return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+    """A document as it stands in its file; what does not print (in patterns) is escaped."""
+    text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
 def write(folder: Path = FOLDER) -> Iterator[Path]:

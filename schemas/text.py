@@ -22,10 +22,12 @@ LONGEST_TEXT = 130_000
 
 # The same classes serve Python, the validator's Rust and, in the published schemas, ECMA-262. Besides the
 # bidi controls: zero-width characters, fillers and variation selectors, line and paragraph separators, soft
-# hyphen, controls, interlinear marks.
+# hyphen, controls, interlinear marks. Beyond U+FFFF, where the dialects have no escape in common, the characters
+# themselves: formats of three scripts, tags and further selectors.
 _HIDDEN = (
     r"\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
-    r"\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
+    r"\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
+    "\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 _OVERRIDING = (
     r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u180e"
@@ -42,8 +44,7 @@ full of them; embeddings, overrides and isolates are not."""
 SUBJECT_PATTERN = f"^[^\\t\\n\\r\\u2028\\u2029{_OVERRIDING}]+$"
 """As running text, on one line."""
 
-# Tags and further selectors lie beyond U+FFFF, where the dialects of the published pattern write differently.
-_HIDDEN_CHARACTER = re.compile(rf"[{_HIDDEN}\U000e0000-\U000e0fff]")
+_HIDDEN_CHARACTER = re.compile(f"[{_HIDDEN}]")
 _OVERRIDING_CHARACTER = re.compile(f"[{_OVERRIDING}]")
 _UNFIT_FOR_SUBJECT = re.compile(f"[\\t\\n\\r\\u2028\\u2029{_OVERRIDING}]")
 
