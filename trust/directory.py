@@ -105,6 +105,8 @@ class Directory:
         directory = cls(payload, token.digest, _read_keys(payload, anchors, now))
         if not timedelta() < directory.valid_until - directory.issued_at <= LONGEST_VALIDITY:
             raise malformed("/valid_until", f"valid for more than {LONGEST_VALIDITY.days} days, or for none")
+        if directory.issued_at > now + CLOCK_TOLERANCE:
+            raise VerificationError(ErrorCode.ISSUED_IN_FUTURE, signature_good=True)
         if directory.state(now) == "expired":
             raise VerificationError(ErrorCode.DIRECTORY_EXPIRED, signature_good=True, version=directory.version)
         if signed_until < now:

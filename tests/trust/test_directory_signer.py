@@ -40,6 +40,17 @@ async def test_time_of_signing_ahead_is_refused(authority: MadeAuthority) -> Non
     assert refused(authority, far).code is ErrorCode.ISSUED_IN_FUTURE
 
 
+async def test_a_directory_dated_ahead_is_refused_whatever_its_signature_says(authority: MadeAuthority) -> None:
+    # Thirty days of validity that begin in ten years would be ten years and thirty days.
+    for ahead in (timedelta(minutes=6), timedelta(days=3650)):
+        issued_at = authority.now + ahead
+        dates = {"issued_at": issued_at.isoformat(), "valid_until": (issued_at + 30 * DAY).isoformat()}
+
+        error = refused(authority, await signed_unchecked(authority, changed_payload(authority) | dates))
+
+        assert (error.code, error.signature_good) == (ErrorCode.ISSUED_IN_FUTURE, True)
+
+
 @pytest.mark.parametrize(
     ("code", "purpose"),
     [
