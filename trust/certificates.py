@@ -178,7 +178,7 @@ class IssuingAuthority:
         not_before: datetime,
         not_after: datetime,
     ) -> x509.Certificate:
-        """Certify a key of ``agency`` for one ``purpose``.
+        """Certify a key of ``agency`` for one ``purpose``, no longer than this authority is certified itself.
 
         CN is the agency's code (the broker takes it as the user's name), OU the purpose.
 
@@ -220,7 +220,7 @@ class IssuingAuthority:
             dns_names: names that clients reach it by.
             addresses: IP addresses that clients reach it by.
             not_before: start of validity.
-            not_after: end of validity.
+            not_after: end of validity, or sooner, with this authority's own.
         """
         subject = x509.Name(
             [
@@ -247,13 +247,14 @@ class IssuingAuthority:
         not_before: datetime,
         not_after: datetime,
     ) -> x509.CertificateBuilder:
+        # A path counts only while all of it is valid: no reader would take a leaf that has outlived its issuer.
         return _builder(
             subject,
             self.certificate.subject,
             public_key,
             self._key.public_key(),
             not_before=not_before,
-            not_after=not_after,
+            not_after=min(not_after, self.certificate.not_valid_after_utc),
         ).add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
 
 

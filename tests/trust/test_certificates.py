@@ -224,6 +224,22 @@ def test_a_file_without_a_certificate_is_refused_by_its_path(tmp_path: Path, con
     assert (caught.value.code, caught.value.params) == (ErrorCode.CERTIFICATE_UNREADABLE, {"path": str(file)})
 
 
+def test_no_certificate_outlives_its_issuer(authority: MadeAuthority, tmp_path: Path) -> None:
+    # RFC 5280 wants the whole path valid at one instant: readers would refuse the directory with such a key in it.
+    end = authority.now + timedelta(days=10)
+    issuing = IssuingAuthority.create(
+        tmp_path, authority.root, "Tarasul Issuing CA 2", not_before=authority.now, not_after=end
+    )
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    year = {"not_before": authority.now, "not_after": authority.now + timedelta(days=365)}
+
+    certificate = issuing.issue_certificate(KeyPurpose.SEAL, "MPW", key, **year)
+
+    assert certificate.not_valid_after_utc == end
+    assert issuing.issue_server_certificate("broker", key, **year).not_valid_after_utc == end
+    verify_chain(certificate, [issuing.certificate], [authority.root.certificate], end)
+
+
 @pytest.mark.parametrize("what", UNREADABLE)
 def test_a_certificate_with_a_part_that_cannot_be_read_is_refused_by_its_path(
     authority: MadeAuthority, tmp_path: Path, what: str
