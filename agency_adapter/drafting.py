@@ -102,7 +102,7 @@ def _fields(text: str) -> dict[str, Any]:
     try:
         fields = json.loads(text)
     except ValueError as error:
-        raise Refused(ErrorCode.JSON_MALFORMED, problem=str(error)) from error
+        raise Refused(ErrorCode.JSON_MALFORMED, problem=str(error), problem_ar="قيمة الخيار --fields") from error
     if not isinstance(fields, dict):
         raise Refused(ErrorCode.PAYLOAD_NOT_OBJECT)
     return fields

@@ -267,7 +267,7 @@ INCIDENT: Mapping[IncidentReason, ReasonText] = MappingProxyType(
         ),
         _I.SIGNATURE_INVALID: _T("توقيع الرسالة غير صحيح", "the signature is wrong", _KEEP_AR, _KEEP_EN),
         _I.STATEMENT_WRONG_SIGNER: _T(
-            "تصريح عن نسخة جهة أخرى",
+            "بيان عن نسخة جهة أخرى",
             "a statement about another agency's copy",
             _KEEP_AR,
             _KEEP_EN,

@@ -44,11 +44,11 @@ def parse(raw: bytes, *, max_bytes: int, max_depth: int = MOST_DEPTH) -> dict[st
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _malformed(f"not UTF-8 at byte {error.start}") from None
+        raise _malformed(f"ليس بترميز UTF-8 عند البايت {error.start}", f"not UTF-8 at byte {error.start}") from None
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
-        raise _malformed(f"{error.msg} at character {error.pos}") from None
+        raise _malformed(f"خطأ عند الحرف {error.pos}", f"{error.msg} at character {error.pos}") from None
     except RecursionError:
         raise VerificationError(ErrorCode.PAYLOAD_TOO_DEEP, limit=max_depth) from None
     if type(value) is not dict:
@@ -80,8 +80,8 @@ def dump(value: object) -> bytes:
     return _ENCODER.encode(value).encode("utf-8")
 
 
-def _malformed(problem: str) -> VerificationError:
-    return VerificationError(ErrorCode.JSON_MALFORMED, problem=problem)
+def _malformed(ar: str, en: str) -> VerificationError:
+    return VerificationError(ErrorCode.JSON_MALFORMED, problem_ar=ar, problem=en)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

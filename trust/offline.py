@@ -32,8 +32,8 @@ from trust.verification import verify
 
 KINDS: Final[Mapping[TokenType, tuple[str, str, str]]] = {
     TokenType.LETTER: ("letter", "كتاب", "letter"),
-    TokenType.RECEIPT: ("receipt", "إشعار", "receipt"),
-    TokenType.DEAD_LETTER: ("dead_letter", "بيان رسالة متروكة", "dead-letter statement"),
+    TokenType.RECEIPT: ("receipt", "إيصال", "receipt"),
+    TokenType.DEAD_LETTER: ("dead_letter", "بيان رسالة متعذّرة", "dead-letter statement"),
 }
 """What can be examined: name, Arabic, English."""
 

@@ -122,7 +122,7 @@ TEXTS: Mapping[E, T] = {
     ),
     E.JSON_MALFORMED: T(
         400,
-        "المحتوى ليس JSON سليماً: {problem}.",
+        "المحتوى ليس JSON سليماً: {problem_ar}.",
         "The content is not well-formed JSON: {problem}.",
         _FIX_JSON_AR,
         _FIX_JSON_EN,

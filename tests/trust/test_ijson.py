@@ -88,6 +88,19 @@ def test_what_could_be_read_in_two_ways_is_refused(raw: bytes, code: ErrorCode) 
 
 
 @pytest.mark.parametrize(
+    ("raw", "ar", "en"),
+    [
+        (b"{", "خطأ عند الحرف 1", "Expecting property name enclosed in double quotes at character 1"),
+        (b'{"a":"\xff"}', "ليس بترميز UTF-8 عند البايت 6", "not UTF-8 at byte 6"),
+    ],
+)
+def test_what_is_no_json_is_told_with_its_place_in_both_languages(raw: bytes, ar: str, en: str) -> None:
+    error = refused(raw)
+    assert error.text("ar") == f"المحتوى ليس JSON سليماً: {ar}."
+    assert error.text("en") == f"The content is not well-formed JSON: {en}."
+
+
+@pytest.mark.parametrize(
     ("raw", "value"),
     [
         (b"{}", {}),
