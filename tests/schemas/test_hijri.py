@@ -33,6 +33,12 @@ def test_a_printed_date_may_differ_by_one_day_and_no_more(hijri: str, day: date)
     assert [shift for shift in range(-3, 4) if agrees(hijri, day + shift * DAY)] == [-1, 0, 1]
 
 
+def test_no_month_has_a_thirty_first_day() -> None:
+    thirtieth = date(2011, 8, 30)  # 1432-09-30, where the moon was seen late
+    assert agrees("1432-09-30", thirtieth)
+    assert not agrees("1432-09-31", thirtieth + DAY)
+
+
 def test_the_calendar_has_two_ends_beyond_which_there_is_no_hijri_date() -> None:
     assert (hijri_of(FIRST_DAY), hijri_of(LAST_DAY)) == ("1343-01-01", "1500-12-30")
     assert hijri_of(FIRST_DAY - DAY) is None

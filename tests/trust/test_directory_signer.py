@@ -117,6 +117,16 @@ async def test_certificates_that_anybody_may_have_damaged_are_refused_as_no_cert
     assert (error.code, error.params) == (ErrorCode.HEADER_MEMBER_INVALID, {"member": "x5c"})
 
 
+async def test_a_directory_brings_four_certificates_at_most(authority: MadeAuthority) -> None:
+    genuine = await authority.sign()
+    leaf, issuer = json.loads(unb64(genuine.split(b".")[0]))["x5c"]
+
+    assert opened(authority, await _with_header(authority, x5c=[leaf, *[issuer] * 3])).version == 1
+    error = refused(authority, await _with_header(authority, x5c=[leaf, *[issuer] * 4]))
+
+    assert (error.code, error.params) == (ErrorCode.HEADER_MEMBER_INVALID, {"member": "x5c"})
+
+
 async def test_a_directory_signed_by_another_key_than_its_certificates_is_refused(authority: MadeAuthority) -> None:
     genuine = await authority.sign()
     header, payload, _ = genuine.split(b".")

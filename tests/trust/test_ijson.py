@@ -58,6 +58,7 @@ def nested(depth: int, opening: str = '{"a":', closing: str = "}", core: str = "
         ('{"ا\u0653":1}'.encode(), ErrorCode.TEXT_NOT_NFC),
         ('{"a":"\ufdd0"}'.encode(), ErrorCode.TEXT_FORBIDDEN_CHARACTER),
         ('{"a":"\U0010ffff"}'.encode(), ErrorCode.TEXT_FORBIDDEN_CHARACTER),
+        ('{"a":"\U0001fffe"}'.encode(), ErrorCode.TEXT_FORBIDDEN_CHARACTER),
         (b'{"a":"\\ufffe"}', ErrorCode.TEXT_FORBIDDEN_CHARACTER),
         (b"[]", ErrorCode.PAYLOAD_NOT_OBJECT),
         (b'"text"', ErrorCode.PAYLOAD_NOT_OBJECT),
