@@ -3,7 +3,8 @@
 A terminal lays out each line by itself. So that Arabic in one column does not pull the columns beside it out
 of order, every inserted text stands in an isolate (U+2068 … U+2069, Unicode UAX 9), tables have no vertical
 rules, and the one column that may wrap is the last. A pipe gets the plain text, without isolates and as wide
-as it needs.
+as it needs. What other agencies wrote may hold anything: what does not print (escape sequences, line ends, bidi
+overrides) becomes U+FFFD, so that no letter speaks to the terminal or passes for another line.
 """
 
 import sys
@@ -21,6 +22,8 @@ from agency_adapter.labels import words
 from schemas.errors import Refused
 
 ISOLATE, END = "\u2068", "\u2069"
+_HARMLESS = frozenset("\t\u061c\u200c\u200d\u200e\u200f")
+"""They do not print either, but running text may hold them: see :mod:`schemas.text`."""
 
 WIDTH_OF_PIPE = 250
 
@@ -146,7 +149,7 @@ class Printer:
         if outgoing:
             self.transmissions(item)
         self.line("")
-        for paragraph in str(content.get("body", "")).split("\n"):
+        for paragraph in str(content.get("body", "")).splitlines():
             self.line(paragraph)
 
     def transmissions(self, item: Mapping[str, Any]) -> None:
@@ -282,7 +285,14 @@ class Printer:
         return Text(" ".join(self._isolated(part) for part in parts if part))
 
     def _isolated(self, part: str) -> str:
-        return part if part.isascii() or not self._console.is_terminal else f"{ISOLATE}{part}{END}"
+        shown = _printable(part)
+        return shown if shown.isascii() or not self._console.is_terminal else f"{ISOLATE}{shown}{END}"
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in _HARMLESS else "\ufffd" for char in text)
 
 
 def minute(moment: str | None) -> str:

@@ -183,6 +183,23 @@ def test_showing_a_letter_and_its_signed_bytes(adapter: RunningAdapter) -> None:
     assert jws.out.encode() == adapter.get(f"/v1/letters/{arrived}/jws").body
 
 
+def test_what_another_agency_wrote_does_not_speak_to_the_terminal(adapter: RunningAdapter) -> None:
+    hostile = "طلب\x1b]0;owned\x07\x1b[2J\u202e\r\n VERIFIED\u2069\x85"
+    content = {"subject": hostile, "body": f"سطر\r\nآخر\u200c{hostile}", "fields": {}}
+    arrived = adapter.arrive(claims={"content": content, f"x{hostile}": 1})
+    sent = adapter.send()
+    adapter.answer(sent, ReceiptEvent.REGISTERED, incoming_no="7", registered_by=hostile, note=hostile)
+    shown = agency("show", arrived, config=adapter.config)
+    inbox = agency("inbox", config=adapter.config)
+    timeline = agency("timeline", sent, config=adapter.config)
+    for ran in (shown, inbox, timeline):
+        assert ran.code == 0
+        assert "طلب\ufffd]0;owned" in ran.out
+        assert not {"\x1b", "\x07", "\r", "\u202e", "\u2069", "\x85"} & set(ran.out)
+    assert not [line for line in inbox.out.splitlines() if line.startswith(" VERIFIED")]
+    assert "\nسطر\nآخر\u200cطلب" in shown.out, "the lines and marks of a body are its own"
+
+
 def test_the_other_listings(adapter: RunningAdapter) -> None:
     adapter.forge(publisher="SAB")
     assert "SAB" in agency("quarantine", "--limit", "1", config=adapter.config).out
