@@ -19,6 +19,9 @@ from schemas.errors import ErrorCode, Language, Refused
 TIMEOUT_SECONDS = 30.0
 LARGEST_ANSWER = 64 * 1024 * 1024
 
+_AS_GIVEN = "surrogateescape"
+"""Bytes of a command line that are no UTF-8 go out as they are: it is for the adapter to refuse them."""
+
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - read, not bound
 
 
@@ -81,6 +84,8 @@ class AdapterClient:
             token = file.read_text("ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise Refused(ErrorCode.FILE_UNREADABLE, path=str(file), problem=_reason(error)) from error
+        if not token.isprintable():
+            raise Refused(ErrorCode.FILE_UNREADABLE, path=str(file), problem="not a token")
         return cls(settings.api.host, settings.api.port, token)
 
     @property
@@ -96,7 +101,7 @@ class AdapterClient:
             Refused: ``not_reachable`` or ``answer_unreadable``.
         """
         given = {name: value for name, value in query.items() if value is not None}
-        reply = self._ask("GET", path + ("?" + urlencode(given) if given else ""))
+        reply = self._ask("GET", path + ("?" + urlencode(given, errors=_AS_GIVEN) if given else ""))
         return self._object(self._accepted(reply))
 
     def get_bytes(self, path: str) -> bytes:
@@ -107,7 +112,11 @@ class AdapterClient:
         self, path: str, document: bytes | Mapping[str, Any], headers: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
         """Send ``document`` (bytes go as they are) and return the answer. Raises as :meth:`get` does."""
-        body = document if isinstance(document, bytes) else json.dumps(document, ensure_ascii=False).encode()
+        body = (
+            document
+            if isinstance(document, bytes)
+            else json.dumps(document, ensure_ascii=False).encode(errors=_AS_GIVEN)
+        )
         content = {"Content-Type": "application/json", **(headers or {})}
         return self._object(self._accepted(self._ask("POST", path, body, content)))
 
@@ -119,6 +128,8 @@ class AdapterClient:
             connection.request(method, target, body, {"Authorization": f"Bearer {self._token}", **(headers or {})})
             response = connection.getresponse()
             content = response.read(LARGEST_ANSWER)
+            if response.length:  # of what was announced, so much has not come
+                raise Refused(ErrorCode.ANSWER_UNREADABLE, address=self.address)
             media_type = response.headers.get_content_type()
             return Reply(response.status, media_type, content)
         except (OSError, http.client.HTTPException) as error:
@@ -140,7 +151,7 @@ class AdapterClient:
     def _object(self, reply: Reply) -> dict[str, Any]:
         try:
             document = json.loads(reply.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Refused(ErrorCode.ANSWER_UNREADABLE, address=self.address) from error
         if not isinstance(document, dict):
             raise Refused(ErrorCode.ANSWER_UNREADABLE, address=self.address)
@@ -149,7 +160,7 @@ class AdapterClient:
 
 def segment(text: str) -> str:
     """``text`` as one segment of a path."""
-    return quote(text, safe="")
+    return quote(text, safe="", errors=_AS_GIVEN)
 
 
 def _reason(error: Exception) -> str:

@@ -9,19 +9,17 @@ import contextlib
 import json
 import secrets
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from agency_adapter.client import AdapterClient, ProblemAnswer, segment
 from agency_adapter.drafting import Draft, compose, read_file
-from agency_adapter.labels import TRANSMISSION_STATES, words
+from agency_adapter.outcomes import all_delivered, await_outcomes
 from agency_adapter.settings import read_settings
-from broker.clock import Clock
-from schemas.delivery import TERMINAL_STATES, TransmissionState
+from schemas.delivery import TransmissionState
 from schemas.errors import ErrorCode, Refused
 from schemas.reasons import ReturnReason
 
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     from agency_adapter.printing import Printer
 
 DONE, REFUSED, NOT_THERE = 0, 1, 3
-POLL_SECONDS = 0.25
+UNFORESEEN_STATUS = 500
 
 agency_app = typer.Typer(
     name="agency",
@@ -98,37 +96,35 @@ def send(
     draft = Draft(to or (), cc or (), subject, body_file, letter_type, urgency, reply_to, fields)
     if (request is None) == draft.empty:
         raise typer.BadParameter("give a FILE, or the letter in options (--to, --subject, --body-file …)")
-    key = idempotency_key or secrets.token_hex(16)
-    with _answering(as_json=as_json):
+    key = secrets.token_hex(16) if idempotency_key is None else idempotency_key
+    with _answering(as_json=as_json, idempotency_key=key):
+        if not (key.isascii() and key.isprintable()):
+            raise Refused(ErrorCode.IDEMPOTENCY_KEY_INVALID)
         client = _client(config)
         document: bytes | dict[str, Any]
         if request is not None:
             document = read_file(request)
         else:
             document = compose(draft, lambda letter_id: client.get(f"/v1/letters/{segment(letter_id)}"))
-        try:
-            accepted = client.post("/v1/letters", document, {"Idempotency-Key": key})
-        except Refused as refusal:
-            if refusal.code is ErrorCode.NOT_REACHABLE and not as_json:
-                _printer(errors=True).line(f"--idempotency-key {key}")  # with it, sending again cannot send twice
-            raise
-        letter = None if wait is None else _await_outcomes(client, accepted["id"], wait, quiet=as_json)
-        if letter is not None:
-            accepted["transmissions"] = letter["transmissions"]
-        if as_json:
-            _put(accepted)
-        else:
-            printer = _printer()
-            printer.facts(
+        accepted = client.post("/v1/letters", document, {"Idempotency-Key": key})
+        if not as_json:
+            _printer().facts(
                 (
                     (("رقم الصادر", "outgoing no."), accepted["outgoing_no"]),
                     (("المعرّف", "id"), accepted["id"]),
                 )
             )
-            if letter is not None:
-                printer.transmissions(letter)
-        if letter is not None:
-            raise typer.Exit(_code_of_outcomes(letter, wait or 0))
+        try:
+            if wait is not None:
+                letter = await_outcomes(client, accepted["id"], wait, None if as_json else _printer(errors=True))
+                accepted["transmissions"] = letter["transmissions"]
+                if not as_json:
+                    _printer().transmissions(letter)
+        finally:
+            if as_json:
+                _put(accepted)  # accepted it is, whatever comes of the waiting
+        if wait is not None:
+            raise typer.Exit(DONE if all_delivered(letter, wait) else REFUSED)
 
 
 @agency_app.command()
@@ -153,7 +149,10 @@ def outbox(
 @agency_app.command()
 def inbox(
     *,
-    state: Annotated[str | None, typer.Option(help="received, awaiting_attachments, registered or returned.")] = None,
+    state: Annotated[
+        Literal["received", "awaiting_attachments", "registered", "returned"] | None,
+        typer.Option(help="Only letters in this state."),
+    ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     config: Config = DEFAULT_CONFIG,
@@ -289,9 +288,9 @@ def directory(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None
 
 @agency_app.command()
 def numbers(
-    direction: Annotated[str, typer.Argument(help="outgoing or incoming.")],
+    direction: Annotated[Literal["outgoing", "incoming"], typer.Argument()],
     *,
-    year: Annotated[int | None, typer.Option(help="This year unless given.")] = None,
+    year: Annotated[int | None, typer.Option(min=1990, max=2200, help="This year unless given.")] = None,
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
@@ -334,21 +333,28 @@ def exit_code(refusal: Refused) -> int:
 
 
 @contextlib.contextmanager
-def _answering(*, as_json: bool) -> Iterator[None]:
-    """Turn a refusal into a message and an exit code."""
+def _answering(*, as_json: bool, idempotency_key: str | None = None) -> Iterator[None]:
+    """Turn a refusal into a message and an exit code.
+
+    Where it may have been carried out all the same, the ``idempotency_key`` is told: with it, sending again cannot
+    send twice.
+    """
     try:
         yield
     except Refused as refusal:
+        again = idempotency_key if refusal.status >= UNFORESEEN_STATUS else None
         if as_json:
-            _put(_document(refusal), errors=True)
+            _put(_document(refusal) | _given(idempotency_key=again), errors=True)
         else:
             _printer(errors=True).refusal(refusal)
+            if again is not None:
+                _printer(errors=True).line(f"--idempotency-key {again}")
         raise typer.Exit(exit_code(refusal)) from None
 
 
-def _document(refusal: Refused) -> Mapping[str, Any]:
+def _document(refusal: Refused) -> dict[str, Any]:
     if isinstance(refusal, ProblemAnswer):
-        return refusal.document
+        return dict(refusal.document)
     return _given(
         code=refusal.code.value,
         detail=refusal.text("en"),
@@ -357,33 +363,6 @@ def _document(refusal: Refused) -> Mapping[str, Any]:
         next_step_ar=refusal.next_step("ar"),
         pointer=refusal.pointer,
     )
-
-
-def _await_outcomes(client: AdapterClient, letter_id: str, seconds: float, *, quiet: bool) -> dict[str, Any]:
-    """The letter when every recipient's outcome is there, or as it stands when the time is over."""
-    clock, shown = Clock(), dict[str, str]()
-    end = clock.monotonic() + seconds
-    while True:
-        letter = client.get(f"/v1/letters/{segment(letter_id)}")
-        for each in letter["transmissions"]:
-            if shown.get(each["recipient"]) != each["state"]:
-                shown[each["recipient"]] = each["state"]
-                if not quiet:
-                    _printer(errors=True).line(each["recipient"], *words(TRANSMISSION_STATES, each["state"]))
-        if _ended(letter) or clock.monotonic() >= end:
-            return letter
-        time.sleep(min(POLL_SECONDS, max(0.0, end - clock.monotonic())))
-
-
-def _ended(letter: Mapping[str, Any]) -> bool:
-    return all(each["state"] in TERMINAL_STATES for each in letter["transmissions"])
-
-
-def _code_of_outcomes(letter: Mapping[str, Any], seconds: float) -> int:
-    if not _ended(letter):
-        raise Refused(ErrorCode.OUTCOME_PENDING, id=letter["id"], seconds=f"{seconds:g}")
-    delivered = all(each["state"] == TransmissionState.DELIVERED for each in letter["transmissions"])
-    return DONE if delivered else REFUSED
 
 
 def _client(config: Path) -> AdapterClient:

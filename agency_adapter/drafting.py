@@ -1,6 +1,5 @@
 """Making the request for a letter from what stands on the command line."""
 
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import ErrorCode, Refused
+from trust import ijson
 
 LARGEST_FILE = 4 * 1024 * 1024
 STANDARD_INPUT = Path("-")
@@ -44,6 +44,8 @@ def read_file(path: Path) -> bytes:
     """
     try:
         if path == STANDARD_INPUT:
+            if sys.stdin is None:
+                raise Refused(ErrorCode.FILE_UNREADABLE, path=str(path), problem="closed")
             content = sys.stdin.buffer.read(LARGEST_FILE + 1)
         else:
             with path.open("rb") as file:
@@ -63,7 +65,7 @@ def compose(draft: Draft, look_up: Callable[[str], Mapping[str, Any]]) -> dict[s
         look_up: answers the letter with an id, as the API shows it. For ``reply_to``.
 
     Raises:
-        Refused: ``file_unreadable`` or ``json_malformed``, or what ``look_up`` raises.
+        Refused: ``file_unreadable``, or what :func:`trust.ijson.parse` or ``look_up`` raises.
     """
     recipients = [{"agency": agency, "role": "to"} for agency in draft.to]
     request: dict[str, Any] = {}
@@ -99,13 +101,7 @@ def _cited(answered: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _fields(text: str) -> dict[str, Any]:
-    try:
-        fields = json.loads(text)
-    except ValueError as error:
-        raise Refused(ErrorCode.JSON_MALFORMED, problem=str(error), problem_ar="قيمة الخيار --fields") from error
-    if not isinstance(fields, dict):
-        raise Refused(ErrorCode.PAYLOAD_NOT_OBJECT)
-    return fields
+    return ijson.parse(text.encode("utf-8", "surrogateescape"), max_bytes=LARGEST_FILE)
 
 
 def _text(path: Path) -> str:

@@ -52,7 +52,11 @@ def read_settings_file(file: Path, kind: type[Read]) -> Read:
     try:
         values = tomllib.loads(file.read_text("utf-8"))
         return kind(**values, base=file.absolute().parent)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError) as error:
+    except OSError as error:
+        raise Refused(ErrorCode.SETTINGS_INVALID, path=str(file), problem=error.strerror or "unreadable") from error
+    except UnicodeDecodeError as error:
+        raise Refused(ErrorCode.SETTINGS_INVALID, path=str(file), problem="not UTF-8") from error
+    except (tomllib.TOMLDecodeError, TypeError) as error:
         raise Refused(ErrorCode.SETTINGS_INVALID, path=str(file), problem=str(error)) from error
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())

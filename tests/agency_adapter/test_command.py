@@ -258,11 +258,53 @@ def test_a_refusal_is_shown_in_arabic_then_english_with_code_and_place(adapter: 
 
 @pytest.mark.parametrize(
     "words",
-    [("send",), ("send", "-", "--to", "MPW"), ("show",), ("lose",), ("return", "x", "--by", "y"), ("--nothing",)],
+    [
+        ("send",),
+        ("send", "-", "--to", "MPW"),
+        ("show",),
+        ("lose",),
+        ("return", "x", "--by", "y"),
+        ("return", "x", "--by", "y", "--reason", "mood"),
+        ("outbox", "--state", "lost"),
+        ("inbox", "--state", "lost"),
+        ("inbox", "--limit", "0"),
+        ("numbers", "sideways"),
+        ("numbers", "incoming", "--year", "26"),
+        ("--nothing",),
+    ],
 )
 def test_wrong_use_is_exit_2(adapter: RunningAdapter, words: tuple[str, ...]) -> None:
-    config = adapter.config if words[0] in {"send", "show", "return"} else None
-    assert agency(*words, config=config).code == 2
+    config = None if words[0] in {"lose", "--nothing"} else adapter.config
+    ran = agency(*words, config=config)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("send", "-", "--idempotency-key", "مفتاح"), "idempotency_key_invalid"),
+        (("send", "-", "--idempotency-key", "a\nb"), "idempotency_key_invalid"),
+        (("send", "-", "--idempotency-key", ""), "idempotency_key_invalid"),
+        (("send", "--to", "MPW", "--subject", "not UTF-8 \udcff"), "json_malformed"),
+        (("send", "--to", "MPW", "--fields", "[" * 100_000), "payload_too_deep"),
+        (("send", "--to", "MPW", "--fields", '{"category": 1, "category": 2}'), "payload_member_duplicate"),
+        (("send", "--to", "MPW", "--fields", "[]"), "payload_not_object"),
+        (("show", "\udcff"), "letter_not_found"),
+        (("inbox", "--cursor", "\udcff"), "cursor_invalid"),
+    ],
+)
+def test_an_odd_word_is_refused_with_its_code(adapter: RunningAdapter, words: tuple[str, ...], code: str) -> None:
+    request = json.dumps(letter_request()).encode()
+    ran = agency(*words, "--json", config=adapter.config, standard_input=request)
+    assert (ran.code, ran.refused()["code"]) == (1, code)
+
+
+def test_standard_input_that_is_closed_is_unreadable(adapter: RunningAdapter) -> None:
+    command = [sys.executable, "-c", "import sys; sys.stdin = None; from deploy.command import main; main()"]
+    words = ["agency", "send", "-", "--json", "--config", str(adapter.config)]
+    done = subprocess.run([*command, *words], capture_output=True, check=False, timeout=60)
+    assert (done.returncode, json.loads(done.stderr)["code"]) == (1, "file_unreadable")
 
 
 def test_an_adapter_that_is_not_there_is_exit_3(adapter: RunningAdapter, tmp_path: Path) -> None:
@@ -275,6 +317,9 @@ def test_an_adapter_that_is_not_there_is_exit_3(adapter: RunningAdapter, tmp_pat
     ran = agency("send", "-", "--idempotency-key", "once", config=config, standard_input=request)
     assert ran.code == 3
     assert "--idempotency-key once" in ran.err
+    ran = agency("send", "-", "--json", config=config, standard_input=request)
+    assert ran.code == 3
+    assert ran.refused()["idempotency_key"], "made up here, it is known to nobody else"
 
 
 def test_settings_and_files_that_cannot_be_read_are_exit_1(adapter: RunningAdapter, tmp_path: Path) -> None:
@@ -288,6 +333,9 @@ def test_settings_and_files_that_cannot_be_read_are_exit_1(adapter: RunningAdapt
     config.write_bytes(adapter.config.read_bytes())
     ran = agency("outbox", "--json", config=config)
     assert json.loads(ran.err)["code"] == "file_unreadable"
+    for no_token in (b"one line\nand another", b"\xff\xfe"):
+        (tmp_path / "token").write_bytes(no_token)
+        assert agency("outbox", "--json", config=config).refused()["code"] == "file_unreadable"
 
 
 def test_the_settings_file_is_taken_from_the_environment(adapter: RunningAdapter) -> None:
@@ -296,15 +344,25 @@ def test_the_settings_file_is_taken_from_the_environment(adapter: RunningAdapter
 
 
 @contextlib.contextmanager
-def stranger(adapter: RunningAdapter, folder: Path, status: int, media_type: str, body: bytes) -> Iterator[Path]:
-    """Settings of an adapter in whose place another program gives one answer."""
+def stranger(
+    adapter: RunningAdapter, folder: Path, status: int, media_type: str, body: bytes, *, missing: int = 0
+) -> Iterator[Path]:
+    """Settings of an adapter in whose place another program gives one answer, and then goes.
+
+    Of the answer's announced length ``missing`` bytes do not come.
+    """
 
     class Stranger(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(status)
             self.send_header("Content-Type", media_type)
+            self.send_header("Content-Length", str(len(body) + missing))
             self.end_headers()
             self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            self.do_GET()
+            self.server.socket.close()
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
@@ -327,6 +385,7 @@ def stranger(adapter: RunningAdapter, folder: Path, status: int, media_type: str
         (200, "text/html", b"<html>"),
         (500, "text/plain", b"Internal Server Error"),
         (422, "application/problem+json", b"not even JSON"),
+        (200, "application/json", b"[" * 100_000),
     ],
 )
 def test_what_is_no_adapters_answer_is_exit_3(
@@ -335,6 +394,28 @@ def test_what_is_no_adapters_answer_is_exit_3(
     with stranger(adapter, tmp_path, status, media_type, body) as config:
         ran = agency("outbox", "--json", config=config)
     assert (ran.code, ran.refused()["code"]) == (3, "answer_unreadable")
+
+
+def test_an_answer_that_breaks_off_is_none(adapter: RunningAdapter, tmp_path: Path) -> None:
+    with stranger(adapter, tmp_path, 200, "application/jose", b"eyJhbGciOi", missing=7) as config:
+        ran = agency("show", "any", "--jws", "--json", config=config)
+    assert (ran.code, ran.refused()["code"]) == (3, "answer_unreadable")
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_what_was_accepted_is_told_though_the_adapter_goes_while_it_is_waited_for(
+    adapter: RunningAdapter, tmp_path: Path, as_json: bool
+) -> None:
+    accepted = {"id": "01a21018-0000-7000-8000-000000000000", "outgoing_no": "MOF/2026/000001", "digest": "0" * 64}
+    words = ("send", "-", "--wait", "10", *(["--json"] if as_json else []))
+    with stranger(adapter, tmp_path, 202, "application/json", json.dumps(accepted).encode()) as config:
+        ran = agency(*words, config=config, standard_input=b"{}")
+    assert ran.code == 3
+    assert "not_reachable" in ran.err
+    if as_json:
+        assert json.loads(ran.out) == accepted
+    else:
+        assert accepted["id"] in ran.out
 
 
 def test_a_refusal_of_a_later_release_is_shown_in_its_own_words(adapter: RunningAdapter, tmp_path: Path) -> None:

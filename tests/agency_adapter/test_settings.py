@@ -85,6 +85,7 @@ def test_a_file_that_is_no_toml_is_refused(tmp_path: Path, text: str | bytes) ->
     with pytest.raises(Refused) as refused:
         read(tmp_path, text)
     assert refused.value.code is ErrorCode.SETTINGS_INVALID
+    assert "codec" not in str(refused.value)
 
 
 def test_a_file_that_is_not_there_or_a_folder_is_refused(tmp_path: Path) -> None:
@@ -92,3 +93,4 @@ def test_a_file_that_is_not_there_or_a_folder_is_refused(tmp_path: Path) -> None
         with pytest.raises(Refused) as refused:
             read_settings(file)
         assert refused.value.code is ErrorCode.SETTINGS_INVALID
+        assert "Errno" not in str(refused.value)
