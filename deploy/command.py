@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import typer
 
-from schemas.errors import Refused, fill
+from schemas.errors import ErrorCode, Refused, fill
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -30,20 +30,20 @@ _GROUPS: dict[str, tuple[str, str, str, str]] = {
     "authority": (
         "gateway.command",
         "authority_app",
-        "السلطة المركزية: التأسيس وبنية الوسيط",
-        "The central authority: bootstrap, directory, topology.",
+        "السلطة المركزية: التأسيس والدليل وبنية الوسيط والسجل والرسائل المتعذّرة",
+        "The central authority: bootstrap, directory, topology, record, dead letters.",
     ),
     "verify": (
         "trust.command",
         "verify_app",
-        "التحقق من كتاب موقّع دون اتصال",
-        "Verify a signed letter offline.",
+        "التحقق من كتاب أو إيصال موقّع دون اتصال",
+        "Verify a signed letter or receipt offline.",
     ),
     "demo": (
         "deploy.demo.command",
         "demo_app",
-        "العرض: ثلاث جهات وقصة وحساب ختامي",
-        "The demonstration and its books.",
+        "العرض: 52 جهة وقصة وحساب ختامي",
+        "The demonstration: 52 agencies, a story, and its books.",
     ),
 }
 
@@ -111,17 +111,22 @@ def main() -> None:
     sys.stdout, sys.stderr = _patient(sys.stdout), _patient(sys.stderr)
     code = run(sys.argv[1:])
     sys.stdout.flush()
+    if (problem := _problem(sys.stdout)) is not None:
+        report(Refused(ErrorCode.OUTPUT_UNWRITABLE, problem=problem))
+        code = code or REFUSED
     sys.exit(code)
 
 
 class _Reader(io.RawIOBase):
     """Whoever reads our output. May go before we have ended (``| head``): what is still to be said then goes nowhere.
 
-    So a command comes to its own end, with its own exit code, and none is broken off in the middle of its work.
+    So a command comes to its own end, with its own exit code, and none is broken off in the middle of its work. A disk
+    that takes no more is a ``problem``, to be reported at that end.
     """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self.problem: str | None = None
 
     def fileno(self) -> int:
         return self._descriptor
@@ -135,7 +140,9 @@ class _Reader(io.RawIOBase):
     def write(self, content: "ReadableBuffer", /) -> int:
         try:
             return os.write(self._descriptor, content)
-        except BrokenPipeError:
+        except OSError as error:
+            if not isinstance(error, BrokenPipeError):
+                self.problem = error.strerror or type(error).__name__
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._descriptor)
             os.close(nowhere)
@@ -153,6 +160,12 @@ def _patient(stream: TextIO | None) -> TextIO:
     return io.TextIOWrapper(
         io.BufferedWriter(reader), encoding="utf-8", errors="backslashreplace", line_buffering=at_once
     )
+
+
+def _problem(stream: TextIO) -> str | None:
+    """Why what was written to ``stream`` is not whole, if it is not."""
+    reader = getattr(stream.buffer, "raw", None)
+    return reader.problem if isinstance(reader, _Reader) else None
 
 
 def _say(text: str) -> None:

@@ -115,6 +115,7 @@ class ErrorCode(StrEnum):
     MARK_INVALID = "mark_invalid"
     NOT_REACHABLE = "not_reachable"
     NOT_READY = "not_ready"
+    OUTPUT_UNWRITABLE = "output_unwritable"
     SETTINGS_INVALID = "settings_invalid"
     STORAGE_FULL = "storage_full"
     STORE_FOREIGN = "store_foreign"

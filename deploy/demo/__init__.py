@@ -1,1 +1,1 @@
-"""The demonstration: three ministries, one broker, a story, and the books."""
+"""The demonstration: 52 agencies, one broker, a story, and the books."""

@@ -48,6 +48,13 @@ TEXTS: Mapping[E, T] = {
         "عالج السبب المذكور؛ يعود المحوّل جاهزاً من تلقاء نفسه.",
         "Remove the stated cause; the adapter becomes ready by itself.",
     ),
+    E.OUTPUT_UNWRITABLE: T(
+        500,
+        "نُفّذ الأمر، وتعذّرت كتابة نتيجته كاملة: {problem}.",
+        "The command was carried out; its result could not be written in full: {problem}.",
+        "وفّر مساحة أو اكتب النتيجة في مكان آخر؛ وما كُتب منها ناقص.",
+        "Make room, or write the result elsewhere; what was written of it is not whole.",
+    ),
     E.SETTINGS_INVALID: T(
         500,
         "ملف الإعدادات {path} غير صحيح: {problem}.",

@@ -11,6 +11,7 @@ import pytest
 
 from deploy.command import NOT_THERE, REFUSED, exit_code, report, run, usage
 from schemas.errors import CATALOGUE, ErrorCode, Refused
+from tests.coverage_of_codes import saw_code
 
 TREE = Path(__file__).parents[2]
 GROUPS = ("agency", "authority", "verify", "demo")
@@ -177,6 +178,24 @@ def test_a_reader_that_goes_in_the_middle_has_its_first_lines() -> None:
     done = subprocess.run(["/bin/bash", "-c", command], capture_output=True, check=False, timeout=60, cwd=TREE)
     assert (done.returncode, done.stderr) == (0, b"")
     assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("authority", "bootstrap", "{folder}/made", "--json")])
+def test_a_full_disk_under_the_output_breaks_nothing_off(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "deploy.command", *(each.format(folder=tmp_path) for each in arguments)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=60,
+            cwd=TREE,
+        )
+    assert done.returncode == 1
+    assert done.stderr.count(b"[output_unwritable]") == 2
+    assert b"Traceback" not in done.stderr
+    saw_code(ErrorCode.OUTPUT_UNWRITABLE)
+    assert (tmp_path / "made").exists() == (arguments[0] == "authority")
 
 
 def test_output_and_messages_may_be_closed_from_the_start() -> None:
