@@ -11,11 +11,11 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
+from deploy.demo.account import Books
 from deploy.demo.record import Published, read_record
 from schemas.errors import ErrorCode, Refused
 from schemas.identifiers import AUTHORITY
@@ -31,51 +31,6 @@ _OUTCOMES = {
     ReceiptEvent.REJECTED: "refused",
 }
 _CONFIRMED, _CLOSED = 2, 3
-
-
-@dataclass(slots=True)
-class Books:
-    """The result. The last three figures and ``differences`` must be empty for the books to balance.
-
-    Attributes:
-        agencies: stores read.
-        broker_users: users at the broker, as the demonstration counted them.
-        accepted: letters in the senders' stores.
-        transmissions: letter–recipient pairs that the signed letters name.
-        delivered, not_delivered, refused: transmissions by their receipted outcome.
-        left_over: transmissions without an outcome, and outbox rows not yet published.
-        twice: surplus rows of a letter, of a number or of a receipt; surplus terminal receipts of a transmission.
-        unverified: tokens whose signature, role or row does not hold.
-        journalled: letters and receipts that the authority's journal has, of those that the agencies published.
-        dead_letters: the authority's, by verdict.
-        intruders: hostile messages, by agency, reason and publisher; no letter's state depends on them.
-        differences: in words, what does not agree.
-    """
-
-    agencies: int = 0
-    broker_users: int = 0
-    accepted: int = 0
-    transmissions: int = 0
-    delivered: int = 0
-    not_delivered: int = 0
-    refused: int = 0
-    left_over: int = 0
-    twice: int = 0
-    unverified: int = 0
-    journalled: int = 0
-    dead_letters: dict[str, int] = field(default_factory=dict)
-    intruders: list[dict[str, Any]] = field(default_factory=list)
-    differences: list[str] = field(default_factory=list)
-
-    @property
-    def balanced(self) -> bool:
-        """Sums agree, nothing is left over, nothing stands twice, everything verifies."""
-        outcomes = self.delivered + self.not_delivered + self.refused + self.left_over
-        return (
-            outcomes == self.transmissions
-            and not (self.left_over or self.twice or self.unverified)
-            and not self.differences
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +98,6 @@ def read_books(folder: Path, now: datetime) -> Books:
     return reader.books
 
 
-def write_books(books: Books, file: Path) -> None:
-    file.write_text(
-        json.dumps(asdict(books) | {"balanced": books.balanced}, ensure_ascii=False, indent=2) + "\n", "utf-8"
-    )
-
-
 class _Reader:
     def __init__(self, directory: Directory, now: datetime) -> None:
         self.books = Books()
@@ -182,10 +131,8 @@ class _Reader:
                     self.published.add(Published(receipt.token_digest, row["lane"], agency))
             self._read_quarantine(agency, connection)
             for table in ("receipts_issued", "quarantine"):
-                waiting = connection.execute(
-                    f"SELECT count(*) FROM {table} WHERE relay_state < ?",  # noqa: S608 - names from above
-                    (_CONFIRMED,),
-                ).fetchone()[0]
+                rows = _rows(connection, f"SELECT relay_state FROM {table}")  # noqa: S608 - names from above
+                waiting = sum(not _is_published(row) for row in rows)
                 if waiting:
                     self.books.left_over += waiting
                     self.books.differences.append(f"{agency}: {waiting} rows of {table} were never published")

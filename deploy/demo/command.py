@@ -1,12 +1,10 @@
 """`tarasul demo …`: play the demonstration, and read its books."""
 
-import json
 import logging
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +12,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from deploy.demo.books import read_books, write_books
+from deploy.demo.books import read_books
 from deploy.demo.stage import COMMAND, Stage
 from deploy.demo.story import ALONE, CODES, Story, tell_books
 from deploy.demo.telling import Telling
@@ -68,10 +66,9 @@ def books(
 ) -> None:
     """Account for every letter from the stores; writes books.json; exit 1 unless it balances."""
     found = read_books(folder, datetime.now(UTC))
-    write_books(found, folder / BOOKS)
+    found.write(folder / BOOKS)
     if as_json:
-        document = json.dumps(asdict(found) | {"balanced": found.balanced}, ensure_ascii=False, indent=2)
-        sys.stdout.write(document + "\n")
+        sys.stdout.write(found.as_json())
     else:
         tell_books(found, Telling())
     raise typer.Exit(0 if found.balanced else 1)

@@ -9,7 +9,7 @@ from agency_adapter import labels
 from agency_adapter.client import segment
 from broker.management import Management
 from deploy.demo import intruder, letters
-from deploy.demo.books import Books
+from deploy.demo.account import Books
 from deploy.demo.fleet import ABSENT, Fleet, hosted
 from deploy.demo.stage import Stage, eventually
 from deploy.demo.telling import Telling

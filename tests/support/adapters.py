@@ -33,7 +33,8 @@ from broker.names import VHOST
 from broker.node import PrivateNode
 from broker.topology import TRIAL_SIZES, build_topology
 from broker.topology_apply import apply
-from deploy.demo.books import Books, read_books
+from deploy.demo.account import Books
+from deploy.demo.books import read_books
 from gateway.bootstrap import bootstrap, node_tls
 from gateway.settings_files import BrokerPlace
 
