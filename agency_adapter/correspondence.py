@@ -381,6 +381,6 @@ def _position(cursor: str) -> int:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
     except (binascii.Error, ValueError) as error:
         raise Refused(ErrorCode.CURSOR_INVALID) from error
-    if not text.startswith("s") or not text[1:].isdecimal() or len(text) > 20:  # noqa: PLR2004 - digits of 2^63
+    if not text.startswith("s") or not text[1:].isdecimal() or len(text) > 19:  # noqa: PLR2004 - more than a row has
         raise Refused(ErrorCode.CURSOR_INVALID)
     return int(text[1:])

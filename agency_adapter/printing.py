@@ -2,7 +2,8 @@
 
 A terminal lays out each line by itself. So that Arabic in one column does not pull the columns beside it out
 of order, every inserted text stands in an isolate (U+2068 … U+2069, Unicode UAX 9), tables have no vertical
-rules, and the one column that may wrap is the last. A pipe gets the plain text, without isolates and as wide
+rules, and the one column that may wrap is the last. Where a terminal is too narrow for that one, each row becomes a
+list of its cells: nothing is left out. A pipe gets the plain text, without isolates and as wide
 as it needs. What other agencies wrote may hold anything: what does not print (escape sequences, line ends, bidi
 overrides) becomes U+FFFD, so that no letter speaks to the terminal or passes for another line.
 """
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -26,6 +28,9 @@ _HARMLESS = frozenset("\t\u061c\u200c\u200d\u200e\u200f")
 """They do not print either, but running text may hold them: see :mod:`schemas.text`."""
 
 WIDTH_OF_PIPE = 250
+LEAST_LAST_COLUMN = 36
+GAP = 3
+"""Cells between two columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +61,29 @@ class Printer:
 
     def table(self, title: tuple[str, str], columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[Cell]]) -> None:
         """A table; ``columns`` are Arabic and English heads. The last column may wrap."""
-        table = Table(title=self._joined(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-        for number, head in enumerate(columns, 1):
-            table.add_column(self._joined(head), no_wrap=number < len(columns), overflow="fold")
-        count = 0
-        for row in rows:
-            table.add_row(*(self._cell(cell) for cell in row))
-            count += 1
-        if count:
+        heads = [self._joined(head) for head in columns]
+        cells = [[self._cell(cell) for cell in row] for row in rows]
+        if not cells:
+            self.line(*title, "·", "لا شيء", "nothing")
+        elif self._fits(heads, cells):
+            table = Table(title=self._joined(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+            for number, head in enumerate(heads, 1):
+                table.add_column(head, no_wrap=number < len(heads), overflow="fold")
+            for row in cells:
+                table.add_row(*row)
             self._console.print(table)
         else:
-            self.line(*title, "·", "لا شيء", "nothing")
+            self.line(*title)
+            for row in cells:
+                self.line("")
+                for head, cell in zip(heads, row, strict=True):
+                    if cell:
+                        self._console.print(Text.assemble(head, ":  ", cell), soft_wrap=True)
+
+    def _fits(self, heads: Sequence[Text], cells: Sequence[Sequence[Text]]) -> bool:
+        """Whether the columns that do not wrap leave the last one room for a letter's id, or for all it has."""
+        *fixed, last = (_width(column) for column in zip(heads, *cells, strict=True))
+        return sum(fixed) + GAP * len(heads) + min(last, LEAST_LAST_COLUMN) <= self._console.width
 
     def facts(self, facts: Iterable[tuple[tuple[str, str], Cell]]) -> None:
         """Pairs of name and value, one a line; what is None is left out."""
@@ -287,6 +304,10 @@ class Printer:
     def _isolated(self, part: str) -> str:
         shown = _printable(part)
         return shown if shown.isascii() or not self._console.is_terminal else f"{ISOLATE}{shown}{END}"
+
+
+def _width(column: Iterable[Text]) -> int:
+    return max(cell_len(line) for text in column for line in text.plain.split("\n"))
 
 
 def _printable(text: str) -> str:

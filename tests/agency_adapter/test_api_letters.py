@@ -263,6 +263,7 @@ def test_the_outbox_is_filtered_by_state(adapter: RunningAdapter) -> None:
     [
         ("cursor=rubbish", "cursor_invalid"),
         ("cursor=%00", "cursor_invalid"),
+        ("cursor=czk5OTk5OTk5OTk5OTk5OTk5OTk", "cursor_invalid"),  # s9999999999999999999: no store counts so far
         ("cursor=" + "A" * 65, "parameter_invalid"),
         ("limit=0", "parameter_invalid"),
         ("limit=201", "parameter_invalid"),

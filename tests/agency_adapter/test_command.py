@@ -5,6 +5,8 @@ import http.server
 import io
 import json
 import os
+import pty
+import re
 import subprocess
 import sys
 import threading
@@ -198,6 +200,46 @@ def test_what_another_agency_wrote_does_not_speak_to_the_terminal(adapter: Runni
         assert not {"\x1b", "\x07", "\r", "\u202e", "\u2069", "\x85"} & set(ran.out)
     assert not [line for line in inbox.out.splitlines() if line.startswith(" VERIFIED")]
     assert "\nسطر\nآخر\u200cطلب" in shown.out, "the lines and marks of a body are its own"
+
+
+def on_a_terminal(columns: int, *words: str) -> str:
+    """What the installed program writes to a terminal of that width, without colours and isolates."""
+    main_end, terminal = pty.openpty()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "deploy.command", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=terminal,
+            stderr=terminal,
+            env=os.environ | {"COLUMNS": str(columns), "TERM": "xterm"},
+        )
+        os.close(terminal)
+        shown = b""
+        with contextlib.suppress(OSError):  # so Linux says that the last writer has gone
+            while part := os.read(main_end, 65536):
+                shown += part
+        assert process.wait() == 0
+    finally:
+        os.close(main_end)
+    return re.sub("\x1b\\[[0-9;]*m|[\u2068\u2069]", "", shown.decode())
+
+
+def test_a_narrow_terminal_shows_everything_that_a_wide_one_does(adapter: RunningAdapter) -> None:
+    arrived, sent = adapter.arrive(), adapter.send()
+    adapter.answer(sent, ReceiptEvent.NOT_DELIVERED)
+    adapter.forge(publisher="SAB")
+    config = ("--config", str(adapter.config))
+    for words, needed in (
+        (("inbox", "--limit", "1"), (arrived, ARABIC_SUBJECT, "مستلم received")),
+        (("outbox", "--limit", "1"), (sent, ARABIC_SUBJECT, "تعذّر تسليمه not delivered")),
+        (("show", sent), ("arrived after the last moment of delivery", "تعذّر تسليمه not delivered")),
+        (("timeline", sent), ("arrived after the last moment of delivery",)),
+        (("quarantine", "--limit", "1"), ("the message is no well-formed signed document", "SAB")),
+    ):
+        for columns in (200, 80, 40):
+            shown = on_a_terminal(columns, "agency", *words, *config)
+            for text in needed:
+                assert text in shown, (columns, shown)
 
 
 def test_the_other_listings(adapter: RunningAdapter) -> None:
