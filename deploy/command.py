@@ -97,6 +97,9 @@ def _run_group(name: str, arguments: Sequence[str]) -> int:
     try:
         group(args=list(arguments), prog_name=f"tarasul {name}")
     except SystemExit as done:
+        if done.code == WRONG_USE:
+            # The parser says what is wrong in English alone.
+            _say(f"استعمال غير صحيح؛ بيان الأوامر والخيارات: tarasul {name} --help")
         return done.code if isinstance(done.code, int) else REFUSED if done.code else 0
     except KeyboardInterrupt:
         return INTERRUPTED

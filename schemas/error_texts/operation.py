@@ -15,8 +15,8 @@ TEXTS: Mapping[E, T] = {
     ),
     E.ALREADY_BOOTSTRAPPED: T(
         409,
-        "في المجلد {path} سلطة أُنشئت من قبل، ولا تُستبدل مفاتيحها.",
-        "The folder {path} holds an authority already; its keys are never replaced.",
+        "المجلد {path} ليس فارغاً؛ ولا يُستبدل ما فيه، ولا مفاتيح سلطة قائمة.",
+        "The folder {path} is not empty; nothing in it, and no authority's keys, are ever replaced.",
         "اختر مجلداً فارغاً.",
         "Choose an empty folder.",
     ),

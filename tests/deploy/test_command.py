@@ -83,7 +83,7 @@ def test_wrong_use_inside_a_group_is_exit_2_and_a_message(
     assert run(arguments) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err
+    assert printed.err.splitlines()[-1] == f"استعمال غير صحيح؛ بيان الأوامر والخيارات: tarasul {arguments[0]} --help"
 
 
 @pytest.mark.parametrize("group", GROUPS)
