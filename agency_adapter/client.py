@@ -43,6 +43,9 @@ class ProblemAnswer(Refused):
     def next_step(self, language: Language) -> str:
         return self._word("next_step", language) or super().next_step(language)
 
+    def as_document(self) -> dict[str, Any]:
+        return dict(self.document)
+
     def _word(self, member: str, language: Language) -> str | None:
         word = self.document.get(member if language == "en" else f"{member}_ar")
         return word if isinstance(word, str) else None

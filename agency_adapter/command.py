@@ -344,25 +344,12 @@ def _answering(*, as_json: bool, idempotency_key: str | None = None) -> Iterator
     except Refused as refusal:
         again = idempotency_key if refusal.status >= UNFORESEEN_STATUS else None
         if as_json:
-            _put(_document(refusal) | _given(idempotency_key=again), errors=True)
+            _put(refusal.as_document() | _given(idempotency_key=again), errors=True)
         else:
             _printer(errors=True).refusal(refusal)
             if again is not None:
                 _printer(errors=True).line(f"--idempotency-key {again}")
         raise typer.Exit(exit_code(refusal)) from None
-
-
-def _document(refusal: Refused) -> dict[str, Any]:
-    if isinstance(refusal, ProblemAnswer):
-        return dict(refusal.document)
-    return _given(
-        code=refusal.code.value,
-        detail=refusal.text("en"),
-        detail_ar=refusal.text("ar"),
-        next_step=refusal.next_step("en"),
-        next_step_ar=refusal.next_step("ar"),
-        pointer=refusal.pointer,
-    )
 
 
 def _client(config: Path) -> AdapterClient:

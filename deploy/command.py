@@ -1,6 +1,7 @@
 """The command ``tarasul``. Each group is imported when it is used: an adapter never loads the authority's code."""
 
 import io
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -68,8 +69,11 @@ def exit_code(refusal: Refused) -> int:
     return NOT_THERE if refusal.status in NOT_READY_STATUS else REFUSED
 
 
-def report(refusal: Refused) -> None:
-    """Tell a person on standard error: Arabic first, then English, each with its next step."""
+def report(refusal: Refused, *, as_json: bool = False) -> None:
+    """Tell a person on standard error, Arabic first, then English, each with its next step; or a program, as JSON."""
+    if as_json:
+        _say(json.dumps(refusal.as_document(), ensure_ascii=False, indent=2))
+        return
     place = fill(" ({pointer})", {"pointer": refusal.pointer}) if refusal.pointer else ""
     for language in ("ar", "en"):
         _say(f"{refusal.text(language)}{place} [{refusal.code}]\n  {refusal.next_step(language)}")
@@ -104,7 +108,7 @@ def _run_group(name: str, arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except Refused as refusal:
-        report(refusal)
+        report(refusal, as_json="--json" in arguments)
         return exit_code(refusal)
     return 0
 
@@ -115,7 +119,7 @@ def main() -> None:
     code = run(sys.argv[1:])
     sys.stdout.flush()
     if (problem := _problem(sys.stdout)) is not None:
-        report(Refused(ErrorCode.OUTPUT_UNWRITABLE, problem=problem))
+        report(Refused(ErrorCode.OUTPUT_UNWRITABLE, problem=problem), as_json="--json" in sys.argv)
         code = code or REFUSED
     sys.exit(code)
 

@@ -8,7 +8,7 @@ are in :data:`CATALOGUE`, the page ``docs/errors.md`` is generated from it.
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from schemas.error_codes import ErrorCode, ErrorText
 from schemas.error_texts import api, broker, letter, operation, token
@@ -73,6 +73,17 @@ class Refused(Exception):  # noqa: N818 - reads as what happened: the letter was
         """What to do about it."""
         entry = CATALOGUE[self.code]
         return fill(entry.next_ar if language == "ar" else entry.next_en, self.params)
+
+    def as_document(self) -> dict[str, Any]:
+        """For a program: the code, the texts in both languages, and the pointer if there is one."""
+        document = {
+            "code": self.code.value,
+            "detail": self.text("en"),
+            "detail_ar": self.text("ar"),
+            "next_step": self.next_step("en"),
+            "next_step_ar": self.next_step("ar"),
+        }
+        return document if self.pointer is None else document | {"pointer": self.pointer}
 
     def __str__(self) -> str:
         # A member's name comes from outside as much as its value does.

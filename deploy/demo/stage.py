@@ -165,7 +165,6 @@ class Stage:
     def _set(self) -> None:
         if (self.folder / MARKER).exists():
             self._clear()
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
         watch, *ports = free_ports(1 + len(self.codes))
         api_ports = dict(zip(self.codes, ports, strict=True))
         self._found(list(api_ports.values()))
@@ -186,11 +185,16 @@ class Stage:
         """The authority, with the marker in it from the start: a stage killed here leaves nothing in the next's way."""
         if self.folder.exists() and not (self.folder.is_dir() and not any(self.folder.iterdir())):
             raise Refused(ErrorCode.ALREADY_BOOTSTRAPPED, path=str(self.folder))
-        with tempfile.TemporaryDirectory(prefix=f".{self.folder.name}.", dir=self.folder.parent) as beside:
-            founded = Path(beside) / "founded"
-            bootstrap(founded, self.codes, datetime.now(UTC), broker=BrokerPlace(), api_ports=api_ports)
-            (founded / MARKER).write_text("Made by 'tarasul demo run', which clears this folder.\n", "utf-8")
-            founded.replace(self.folder)
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=f".{self.folder.name}.", dir=self.folder.parent) as beside:
+                founded = Path(beside) / "founded"
+                bootstrap(founded, self.codes, datetime.now(UTC), broker=BrokerPlace(), api_ports=api_ports)
+                (founded / MARKER).write_text("Made by 'tarasul demo run', which clears this folder.\n", "utf-8")
+                founded.replace(self.folder)
+        except OSError as error:
+            problem = error.strerror or type(error).__name__
+            raise Refused(ErrorCode.FILE_UNREADABLE, path=str(self.folder), problem=problem) from error
 
     def _clear(self) -> None:
         """Remove what an earlier demonstration left; never one that is up."""

@@ -227,3 +227,10 @@ def test_a_file_in_the_folders_place_is_kept(tmp_path: Path) -> None:
     assert refused.returncode == 1
     assert refused.stderr.decode().count("[already_bootstrapped]") == 2
     assert (tmp_path / "mine").read_text("utf-8") == "kept"
+
+
+def test_a_folder_that_cannot_be_made_is_named() -> None:
+    refused = tarasul("demo", "run", "/proc/demo", "--once")
+    assert (refused.returncode, refused.stdout) == (1, b"")
+    assert refused.stderr.decode().count("/proc/demo") == 2
+    assert refused.stderr.decode().count("[file_unreadable]") == 2
