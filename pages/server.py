@@ -8,12 +8,15 @@ from typing import Any, Protocol
 
 import structlog
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from schemas.errors import ErrorCode, Refused
 
 GRACE_SECONDS = 5
 STOP_SECONDS = 30.0
 """After a failure what still works gets so long to end in good order."""
+
+MOST_CONNECTIONS = 64
 
 _log = structlog.get_logger("server")
 
@@ -32,6 +35,26 @@ class Work(Protocol):
     async def stop(self) -> None: ...
 
 
+class Door(HttpToolsProtocol):
+    """A connection, one of :data:`MOST_CONNECTIONS` at most: for one more, the oldest goes that has no request running.
+
+    So nobody who can reach the address, and needs no token for that, takes away the open files with which the process
+    reaches the broker and its store, or keeps others out.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
+        super().connection_made(transport)
+        self.since = self.loop.time()
+        if len(self.connections) > MOST_CONNECTIONS:
+            idle = [each for each in self.connections if isinstance(each, Door) and each.is_idle]
+            min(idle, key=lambda each: each.since).transport.abort()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request of it is being answered."""
+        return self.cycle is None or self.cycle.response_complete
+
+
 class QuietServer(uvicorn.Server):
     """uvicorn without its own signal handling, which would stop the server and leave the rest running.
 
@@ -43,6 +66,7 @@ class QuietServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=Door,
                 log_config=None,
                 access_log=False,
                 lifespan="off",

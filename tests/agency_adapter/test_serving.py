@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from agency_adapter import serving
 from agency_adapter.service import Adapter
@@ -20,7 +21,7 @@ from agency_adapter.store.opening import open_agency_store
 from broker.clock import Clock
 from broker.relay import Relay
 from broker.sqlite import StoreLock
-from pages.server import listen
+from pages.server import MOST_CONNECTIONS, QuietServer, listen
 from schemas.errors import ErrorCode, Refused
 from tests.support.authority import MadeAuthority
 
@@ -78,6 +79,40 @@ def test_an_address_in_use_is_named_in_the_refusal() -> None:
             listen("127.0.0.1", port)
     assert refused.value.code is ErrorCode.API_ADDRESS_UNUSABLE
     assert f"127.0.0.1:{port}" in refused.value.text("ar")
+
+
+async def test_whoever_holds_connections_open_keeps_nobody_out_and_takes_no_more_files() -> None:
+    answer = asyncio.Event()
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        if scope["path"] == "/slow":
+            await answer.wait()
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    def ask(writer: asyncio.StreamWriter, path: str) -> None:
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+
+    listener = listen("127.0.0.1", 0)
+    server = QuietServer(app)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    place = listener.getsockname()
+    async with asyncio.timeout(30):
+        busy_reader, busy = await asyncio.open_connection(*place)
+        ask(busy, "/slow")
+        held = [await asyncio.open_connection(*place) for _ in range(MOST_CONNECTIONS + 20)]
+        reader, writer = await asyncio.open_connection(*place)
+        ask(writer, "/")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 204")
+        for gone, _ in held[:22]:  # with the busy one and the last, so many more than may be
+            assert await gone.read() == b""
+        assert len(server.server_state.connections) == MOST_CONNECTIONS
+        answer.set()
+        assert (await busy_reader.readline()).startswith(b"HTTP/1.1 204")
+        for _, each in (*held, (reader, writer), (busy_reader, busy)):
+            each.close()
+        server.should_exit = True
+        await serving
 
 
 def test_an_adapter_whose_relay_fails_ends_with_exit_code_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
