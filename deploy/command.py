@@ -97,8 +97,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def _run_group(name: str, arguments: Sequence[str]) -> int:
     module, attribute, _, _ = _GROUPS[name]
-    group: typer.Typer = getattr(import_module(module), attribute)
     try:
+        group: typer.Typer = getattr(import_module(module), attribute)
         group(args=list(arguments), prog_name=f"tarasul {name}")
     except SystemExit as done:
         if done.code == WRONG_USE:

@@ -152,6 +152,14 @@ def test_the_place_is_told_but_cannot_disguise_the_message(capsys: pytest.Captur
     assert not {"\x1b", "\u202e"} & set(printed)
 
 
+def test_ctrl_c_while_a_group_is_still_loading_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_module: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("deploy.command.import_module", interrupted)
+    assert run(["demo", "run"]) == 130
+
+
 # Whoever reads the output
 
 
