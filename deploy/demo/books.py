@@ -22,7 +22,7 @@ from schemas.identifiers import AUTHORITY
 from schemas.receipts import AUTHORITY_EVENTS, RECIPIENT_EVENTS, ReceiptEvent, parse_receipt
 from trust.certificates import read_certificate
 from trust.directory import Directory
-from trust.token import TokenType, open_token
+from trust.token import OpenedToken, TokenType, open_token
 from trust.verification import verify
 
 _OUTCOMES = {
@@ -199,7 +199,7 @@ class _Reader:
             if row["authentic"]:
                 # Given up, and its sender was told: the receipt is looked for when the books are matched.
                 try:
-                    self._given_up[agency].add(open_token(row["body"], TokenType.LETTER).digest)
+                    self._given_up[agency].add(_opened(row["body"], TokenType.LETTER).digest)
                 except Refused as refusal:
                     self.unverified(f"quarantine row {row['seq']} of {agency}: {refusal}")
                 continue
@@ -296,7 +296,7 @@ class _Reader:
 
     def _letter(self, what: str, row: sqlite3.Row) -> _Letter | None:
         try:
-            token = open_token(row["letter_jws"], TokenType.LETTER)
+            token = _opened(row["letter_jws"], TokenType.LETTER)
             key = verify(token, self._directory, purpose="seal", now=self._now)
             claims = token.claims()
         except Refused as refusal:
@@ -311,7 +311,7 @@ class _Reader:
     def _keep_receipt(self, shelf: _Shelf, holder: str, how: str, row: sqlite3.Row) -> _Receipt | None:
         what = f"{holder} {how} {row['jti']}"
         try:
-            token = open_token(row["receipt_jws"], TokenType.RECEIPT)
+            token = _opened(row["receipt_jws"], TokenType.RECEIPT)
             key = self._directory.key(token.kid)
             purpose = key.purpose if key is not None and key.purpose == "receipts" else "seal"
             key = verify(token, self._directory, purpose=purpose, now=self._now)
@@ -345,6 +345,13 @@ class _Reader:
 
     def _twice(self, surplus: Iterable[int]) -> None:
         self.books.twice += sum(surplus)
+
+
+def _opened(content: object, expected: TokenType) -> OpenedToken:
+    """The token in a column of a store, which may have been tampered with. Raises as :func:`open_token` does."""
+    if not isinstance(content, bytes):
+        raise Refused(ErrorCode.TOKEN_MALFORMED)
+    return open_token(content, expected)
 
 
 def _is_published(row: sqlite3.Row) -> bool:

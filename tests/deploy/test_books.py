@@ -193,7 +193,7 @@ def test_the_books_are_told_in_words(evidence: Evidence) -> None:
 _DELETE = "DELETE FROM {0} WHERE rowid = (SELECT min(rowid) FROM {0} WHERE {1})"
 _DOUBLE = "INSERT INTO {0} SELECT * FROM {0} WHERE rowid = (SELECT min(rowid) FROM {0} WHERE {1})"
 _UPDATE = "UPDATE {0} SET {2} WHERE rowid = (SELECT min(rowid) FROM {0} WHERE {1})"
-_TO_MOF, _TO_SAB = (f"recipient = '{code}' AND event = 'delivered'" for code in ("MOF", "SAB"))
+_TO_MOF = "recipient = 'MOF' AND event = 'delivered'"
 _DELIVERED, _REFUSED, _REGISTERED, _ANY = "event = 'delivered'", "event = 'not_delivered'", "event = 'registered'", "1"
 _OF_ANOTHER = """
     INSERT INTO receipts_issued (jti, digest, event, receipt_jws)
@@ -203,17 +203,14 @@ _NUMBER_TWICE = "UPDATE inbox SET incoming_no = (SELECT min(incoming_no) FROM in
 
 TAMPERINGS = {
     "receipt deleted by its receiver": ("MPW", _DELETE.format("receipts_received", _TO_MOF), "left_over"),
-    "receipt for a copy deleted by its receiver": ("MPW", _DELETE.format("receipts_received", _TO_SAB), "left_over"),
     "receipt deleted by its signer": ("MOF", _DELETE.format("receipts_issued", _DELIVERED), "differences"),
     "refusal deleted by its receiver": ("MPW", _DELETE.format("receipts_received", _REFUSED), "left_over"),
     "refusal deleted by its signer": ("MOF", _DELETE.format("receipts_issued", _REFUSED), "differences"),
     "registration deleted by its receiver": ("MPW", _DELETE.format("receipts_received", _REGISTERED), "differences"),
     "registration deleted by its signer": ("MOF", _DELETE.format("receipts_issued", _REGISTERED), "differences"),
     "arrived letter deleted": ("MOF", _DELETE.format("inbox", _ANY), "differences"),
-    "arrived copy deleted": ("SAB", _DELETE.format("inbox", _ANY), "differences"),
     "refused letter deleted": ("MOF", _DELETE.format("quarantine", "authentic"), "differences"),
     "sent letter deleted": ("MPW", _DELETE.format("letters", _ANY), "differences"),
-    "sent reply deleted": ("MOF", _DELETE.format("letters", _ANY), "differences"),
     "transmission deleted": ("MPW", _DELETE.format("transmissions", _ANY), "differences"),
     "arrived letter doubled": ("MOF", _DOUBLE.format("inbox", _ANY), "twice"),
     "sent letter doubled": ("MPW", _DOUBLE.format("letters", _ANY), "twice"),
@@ -248,6 +245,12 @@ TAMPERINGS = {
     "issued receipt filed as another event": ("MOF", _UPDATE.format("receipts_issued", _ANY, "event = 'opened'"),
                                               "unverified"),
     "another's receipt kept as its own": ("MPW", _OF_ANOTHER, "unverified"),
+    "sent letter that is none": ("MPW", _UPDATE.format("letters", _ANY, "letter_jws = NULL"), "unverified"),
+    "arrived letter that is none": ("MOF", _UPDATE.format("inbox", _ANY, "letter_jws = 5"), "unverified"),
+    "refused letter that is none": ("MOF", _UPDATE.format("quarantine", "authentic", "body = 'x'"), "unverified"),
+    "received receipt that is none": ("MPW", _UPDATE.format("receipts_received", _ANY, "receipt_jws = NULL"),
+                                      "unverified"),
+    "issued receipt that is none": ("MOF", _UPDATE.format("receipts_issued", _ANY, "receipt_jws = 'x'"), "unverified"),
     "intruder's letter made out to be genuine": ("MOF", "UPDATE quarantine SET authentic = 1", "differences"),
 }  # fmt: skip
 
