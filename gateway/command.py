@@ -143,13 +143,13 @@ def apply_plan(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
             {
                 "done": _listed(applied.done),
                 "left": _listed(applied.left),
-                "refusals": [{"code": each.code, "detail": each.text("en")} for each in applied.refusals],
+                "refusals": [each.as_document() for each in applied.refusals],
             }
         )
     else:
         _show(applied.done)
-    for refusal in applied.refusals:
-        _warn(refusal)
+        for refusal in applied.refusals:
+            _warn(refusal)
     if applied.left:
         raise Refused(ErrorCode.TOPOLOGY_DRIFT, differences=len(applied.left))
 

@@ -1,5 +1,6 @@
 """`tarasul authority dead-letters …` on an authority that has recorded nothing yet."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,14 @@ def test_an_entry_that_is_not_there_is_refused_in_both_languages(
     config = authority / "authority" / "authority.toml"
     told = terminal("authority", "dead-letters", "show", "7", "--config", config, *more)
     assert (told.code, told.out) == (1, "")
-    assert told.err.count("[dead_letter_not_found]") == 2
-    assert "7" in told.err
+    if more:
+        refused = json.loads(told.err)
+        assert refused["code"] == "dead_letter_not_found"
+        assert "7" in refused["detail"]
+        assert "7" in refused["detail_ar"]
+    else:
+        assert told.err.count("[dead_letter_not_found]") == 2
+        assert "7" in told.err
 
 
 def test_a_page_larger_than_is_served_is_wrong_use(authority: Path, terminal: Terminal) -> None:

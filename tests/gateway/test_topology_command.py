@@ -1,5 +1,6 @@
 """`tarasul authority topology …` on a real broker: what the directory asks for, and how far the broker is from it."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -74,9 +75,10 @@ def test_drift_is_listed_exits_1_and_is_mended_by_apply(bed: TopologyBed, termin
         ("delete", "exchange", "stray"),
         ("update", "permission", "SAB"),
     }
-    arabic, english = (line for line in checked.err.splitlines() if "[topology_drift]" in line)
-    assert arabic.startswith("تكوين الوسيط لا يطابق دليل الجهات: 4")
-    assert english.startswith("The broker's topology does not agree with the directory: 4")
+    refused = json.loads(checked.err)
+    assert refused["code"] == "topology_drift"
+    assert refused["detail_ar"].startswith("تكوين الوسيط لا يطابق دليل الجهات: 4")
+    assert refused["detail"].startswith("The broker's topology does not agree with the directory: 4")
 
     shown = terminal("authority", "topology", "check", *config)
     assert shown.code == 1
@@ -99,8 +101,11 @@ def test_a_queue_that_holds_messages_is_left_and_named(bed: TopologyBed, termina
             assert applied.code == 1
             assert [refusal["code"] for refusal in applied.document["refusals"]] == ["queue_not_empty"]
             assert ("delete", "queue", "stray") in _named(applied.document["left"])
-            assert applied.err.count("[queue_not_empty]") == 2
-            assert applied.err.count("[topology_drift]") == 2
+            assert json.loads(applied.err)["code"] == "topology_drift"
+            told = terminal("authority", "topology", "apply", *config)
+            assert told.code == 1
+            assert told.err.count("[queue_not_empty]") == 2
+            assert told.err.count("[topology_drift]") == 2
             assert management.get(queue) is not None
         finally:
             management.delete(f"{queue}/contents")
