@@ -15,6 +15,15 @@ from tests.support.raw_client import RawClient
 SENDERS = 4
 """Threads that send side by side."""
 
+ALARMS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
+    "memory": (
+        ("set_vm_memory_high_watermark", "absolute", "1"),
+        ("set_vm_memory_high_watermark", "absolute", "1024MiB"),
+    ),
+    "disk": (("set_disk_free_limit", "1000000GB"), ("set_disk_free_limit", "256MB")),
+}
+"""What raises each alarm that stops publishers, and what ends it."""
+
 NARROW = "narrow"
 UNTIL_THE_END_SECONDS = 20 * 60
 """Further ahead than any first repetition: 15 minutes and a quarter of it for jitter."""
@@ -24,7 +33,7 @@ UNTIL_THE_END_SECONDS = 20 * 60
 class FaultBed(Bed):
     """See the module's docstring."""
 
-    _blocked: bool = False
+    _alarm: str | None = None
 
     def restore(self) -> None:
         """Undo whatever a test did to broker and adapters."""
@@ -32,8 +41,7 @@ class FaultBed(Bed):
             adapter.kill()
         if not self.node.running:
             self.node.start()
-        if self._blocked:
-            self.unblock_publishers()
+        self.unblock_publishers()
         with self.management() as management:
             management.delete(path("policies", VHOST, NARROW))
         self.apply_topology()
@@ -41,14 +49,15 @@ class FaultBed(Bed):
 
     # The broker
 
-    def block_publishers(self) -> None:
-        """Raise the broker's memory alarm."""
-        self._blocked = True
-        self.node.ctl("set_vm_memory_high_watermark", "absolute", "1")
+    def block_publishers(self, alarm: str) -> None:
+        """Raise one of the broker's alarms: those of :data:`ALARMS`."""
+        self._alarm = alarm
+        self.node.ctl(*ALARMS[alarm][0])
 
     def unblock_publishers(self) -> None:
-        self.node.ctl("set_vm_memory_high_watermark", "absolute", "1024MiB")
-        self._blocked = False
+        if self._alarm is not None:
+            self.node.ctl(*ALARMS[self._alarm][1])
+            self._alarm = None
 
     def narrow(self, queue: str, limit: int) -> None:
         """Let ``queue`` refuse what would fill it past ``limit`` bytes."""

@@ -2,7 +2,9 @@
 
 from functools import partial
 
-from tests.faults.bed import FaultBed
+import pytest
+
+from tests.faults.bed import ALARMS, FaultBed
 from tests.support.adapters import AdapterProcess, send_until_answered
 
 LETTERS = 40
@@ -12,11 +14,12 @@ ROOM = 20_000
 PROBES = 2
 
 
-def test_letters_wait_while_the_broker_is_blocked_by_an_alarm_and_then_all_arrive(bed: FaultBed) -> None:
+@pytest.mark.parametrize("alarm", ALARMS)
+def test_letters_wait_while_the_broker_is_blocked_by_an_alarm_and_then_all_arrive(bed: FaultBed, alarm: str) -> None:
     bed.begin("MPW")
     bed.start("MOF")
     bed.wait_ready("MPW")
-    bed.block_publishers()
+    bed.block_publishers(alarm)
     # The broker says that it is blocked to whoever publishes, not before.
     send_until_answered(bed, "MPW", "first", ["MOF"])
     bed.wait_broker("MPW", "broker_blocked")
