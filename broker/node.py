@@ -138,10 +138,6 @@ class PrivateNode:
         return f"http://{LOOPBACK}:{self.identity.management}"
 
     @property
-    def prometheus_port(self) -> int:
-        return self.identity.prometheus
-
-    @property
     def credentials(self) -> Path:
         """File (0600) with user name and password of the management interface, JSON."""
         return self.directory / "management.json"
@@ -217,11 +213,6 @@ class PrivateNode:
         with self._lock:
             if self._keeper.there:
                 self._keeper.ask({"do": "kill"}, 15)
-
-    def restart(self) -> None:
-        """:meth:`stop`, then :meth:`start` on the same ports."""
-        self.stop()
-        self.start()
 
     def wipe(self) -> None:
         """Delete the data of the stopped broker: queues, messages, users. Certificates and ports stay."""
