@@ -1,7 +1,7 @@
 """The relay: takes rows from the outboxes and sees them through the broker.
 
 One loop looks for lanes (a lane is a routing key: one recipient, one urgency) that have something due and room in
-their window, claims a chunk of rows for each, and starts a delivery. Deliveries run side by side, up to
+their window, claims a chunk of rows for each in turn, and starts a delivery. Deliveries run side by side, up to
 :data:`WINDOW` messages for each lane and :data:`MOST_IN_FLIGHT` in all.
 
 Each lane has a *breaker*. When the broker refuses a publish the recipient's mailbox is full: the breaker opens, what
@@ -65,12 +65,14 @@ class Lane:
         full_since: Unix time since when the mailbox refuses, or None.
         refusals: in a row; drives the back-off.
         next_probe: monotonic time of the next try while the breaker is open.
+        claimed_at: monotonic time of the last claim; who has waited longest is next.
     """
 
     in_flight: int = 0
     full_since: float | None = None
     refusals: int = 0
     next_probe: float = 0.0
+    claimed_at: float = 0.0
 
     def room(self, now: float) -> int:
         """How many rows may be claimed for this lane at monotonic time ``now``."""
@@ -216,11 +218,14 @@ class Relay:
         taken: Counter[str] = Counter()
         with self._reading() as connection:
             for source in self._sources:
-                for name in outbox.waiting_lanes(connection, source.table, self._clock.unix_ms()):
-                    lane = self.lanes.setdefault(name, Lane())
+                waiting = outbox.waiting_lanes(connection, source.table, self._clock.unix_ms())
+                lanes = [(name, self.lanes.setdefault(name, Lane())) for name in waiting]
+                # In turn: when there is no room for all, a backlog of some lanes would keep out the others.
+                for name, lane in sorted(lanes, key=lambda each: each[1].claimed_at):
                     # Two outboxes may share a lane; they share its window and its one probe too.
                     room = min(lane.room(now) - taken[name], free)
                     if room > 0:
+                        lane.claimed_at = now
                         free -= room
                         taken[name] += room
                         most = 1 if lane.probing else room

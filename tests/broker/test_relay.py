@@ -146,6 +146,28 @@ async def test_a_full_mailbox_is_probed_one_message_at_a_time_and_holds_up_no_ot
     assert broker.keys(MOF_ROUTINE) == list(range(CHUNK))
 
 
+async def test_a_letter_waits_for_no_backlog_of_other_lanes(
+    sessions: Sessions, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.relay.MOST_IN_FLIGHT", CHUNK)
+    session = await sessions.ready("MPW")
+    published: list[str] = []
+    publish = session.publish
+
+    async def watched(messages: Sequence[Outgoing], written: Any = None) -> list[Outcome]:
+        published.append(messages[0].routing_key)
+        return await publish(messages, written)
+
+    monkeypatch.setattr(session, "publish", watched)
+    desk.store.add(range(10 * CHUNK), lane="MOF.routine")
+    desk.store.add([10 * CHUNK], lane="SAB.urgent")
+    relay = desk.relay(session)
+    relay.start()
+    await all_confirmed(desk)
+    await relay.stop()
+    assert published.index("SAB.urgent") == 1
+
+
 async def test_a_full_lane_with_nothing_left_to_send_is_not_looked_at_all_the_time(
     broker: Broker, sessions: Sessions, desk: Desk
 ) -> None:
