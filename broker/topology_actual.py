@@ -31,7 +31,11 @@ class FoundQueue:
 
 @dataclass(frozen=True, slots=True)
 class Actual:
-    """All of one vhost, and every account of the broker."""
+    """All of one vhost, and every account of the broker.
+
+    Attributes:
+        parameters: component and name of what may overrule the plan: operators' policies, limits of the vhost.
+    """
 
     vhost_exists: bool
     exchanges: Mapping[str, Exchange]
@@ -45,6 +49,7 @@ class Actual:
     foreign_permissions: frozenset[tuple[str, str]]
     topic_permissions: Mapping[tuple[str, str], TopicPermission]
     limits: Mapping[str, Limits]
+    parameters: frozenset[tuple[str, str]]
 
 
 def read_actual(management: Management, vhost: str) -> Actual:
@@ -97,6 +102,7 @@ def parse_actual(
             for entry in here("topic_permissions")
         },
         limits={entry["name"]: _limits(entry) for entry in definitions.get("users", ())},
+        parameters=frozenset((entry["component"], entry["name"]) for entry in here("parameters")),
     )
 
 

@@ -4,7 +4,7 @@ Nothing here deletes a queue that holds a message. A second run finds nothing to
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,9 +49,10 @@ def check(management: Management, topology: Topology) -> list[Change]:
 def apply(management: Management, topology: Topology) -> Applied:
     """Make the broker the same as ``topology``.
 
-    An account that goes away is deleted first and its connections are closed, since revoked permissions leave
+    An account that goes away is deleted first, and the broker closes its connections; revoked permissions alone leave
     open consumers and busy publishers running. Then go bindings, exchanges and empty queues that are wrong
-    (:data:`STATISTICS_SECONDS` later, when there are any); then one import makes all that is missing.
+    (:data:`STATISTICS_SECONDS` later, when there are any); then one import makes all that is missing. Last, the
+    connections of accounts that may have had wider rights are closed; who is honest connects again.
 
     Raises:
         Refused: ``broker_unreachable``, ``broker_refused``.
@@ -74,6 +75,8 @@ def apply(management: Management, topology: Topology) -> Applied:
     definitions = _definitions(topology, changes, version)
     if definitions:
         management.post("/api/definitions", definitions, seconds=IMPORT_SECONDS)
+    for user in sorted(_narrowed(changes)):
+        _close_connections(management, user)
     left = check(management, topology)
     done = tuple(change for change in changes if not any(_same_thing(change, other) for other in left))
     return Applied(done, tuple(left), tuple(refusals))
@@ -102,25 +105,22 @@ def _remove(management: Management, topology: Topology, change: Change) -> Refus
     vhost = topology.vhost
     match change.kind:
         case ChangeKind.USER:
-            _remove_user(management, change.key[0])
+            # The broker closes the connections of an account that is deleted.
+            management.delete(path("users", change.key[0]))
         case ChangeKind.PERMISSION:
             where = change.key[1] if len(change.key) > 1 else vhost
             management.delete(path("permissions", where, change.key[0]))
         case ChangeKind.TOPIC_PERMISSION:
-            user, exchange = change.key
-            # The interface deletes all topic permissions of a user at once; the import below puts back the
-            # rest.
-            management.delete(path("topic-permissions", vhost, user))
-            for (owner, other), permission in topology.topic_permissions.items():
-                if owner == user and other != exchange:
-                    content = {"exchange": other, "write": permission.write, "read": permission.read}
-                    management.put(path("topic-permissions", vhost, user), content)
+            _remove_topic_permission(management, topology, *change.key)
         case ChangeKind.BINDING:
             _remove_binding(management, topology, change)
         case ChangeKind.EXCHANGE:
             management.delete(path("exchanges", vhost, change.key[0]))
         case ChangeKind.POLICY:
             management.delete(path("policies", vhost, change.key[0]))
+        case ChangeKind.PARAMETER:
+            component, name = change.key
+            management.delete(path("parameters", component, vhost, name))
         case ChangeKind.QUEUE:
             return _remove_queue(management, vhost, change)
         case _:
@@ -128,11 +128,26 @@ def _remove(management: Management, topology: Topology, change: Change) -> Refus
     return None
 
 
-def _remove_user(management: Management, user: str) -> None:
-    management.delete(path("users", user))
-    for connection in management.get("/api/connections?columns=name,user") or []:
-        if connection.get("user") == user:
-            management.delete(path("connections", connection["name"]))
+def _narrowed(changes: Sequence[Change]) -> set[str]:
+    """Accounts whose rights may have been wider; not those that had none, nor those that are gone with theirs."""
+    without = {(ChangeKind.PERMISSION, ChangeAction.CREATE), (ChangeKind.USER, ChangeAction.DELETE)}
+    kinds = {ChangeKind.PERMISSION, ChangeKind.TOPIC_PERMISSION}
+    apart = {change.key[0] for change in changes if (change.kind, change.action) in without}
+    return {change.key[0] for change in changes if change.kind in kinds} - apart
+
+
+def _close_connections(management: Management, user: str) -> None:
+    # By the user's name: the list of connections does not have the youngest yet.
+    management.delete(path("connections", "username", user))
+
+
+def _remove_topic_permission(management: Management, topology: Topology, user: str, exchange: str) -> None:
+    where = path("topic-permissions", topology.vhost, user)
+    # The interface deletes all topic permissions of a user at once; the rest is put back.
+    management.delete(where)
+    for (owner, other), permission in topology.topic_permissions.items():
+        if owner == user and other != exchange:
+            management.put(where, {"exchange": other, "write": permission.write, "read": permission.read})
 
 
 def _remove_binding(management: Management, topology: Topology, change: Change) -> None:

@@ -24,6 +24,7 @@ class ChangeKind(StrEnum):
     PERMISSION = "permission"
     TOPIC_PERMISSION = "topic_permission"
     LIMIT = "limit"
+    PARAMETER = "parameter"
     REPLICAS = "replicas"
 
 
@@ -106,6 +107,8 @@ def plan(topology: Topology, actual: Actual) -> list[Change]:
     changes += _exchanges(topology, actual)
     changes += _queues(topology, actual)
     changes += _bindings(topology, actual)
+    for parameter in sorted(actual.parameters):
+        changes.append(Change(ChangeAction.DELETE, ChangeKind.PARAMETER, parameter, "not in the plan"))
     return changes
 
 

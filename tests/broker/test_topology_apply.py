@@ -12,13 +12,14 @@ import pytest
 from broker import names
 from broker.first_account import TOPOLOGY_USER
 from broker.management import path
+from broker.publishing import Outcome
 from broker.session import SessionState
 from broker.topology import TRIAL_SIZES, build_topology
 from broker.topology_apply import apply, check
 from broker.topology_plan import Change, ChangeAction, ChangeKind
 from schemas.agencies import connected
 from schemas.errors import ErrorCode
-from tests.broker.bed import AGENCIES, MOF_ROUTINE, MOF_URGENT, Broker, Mail, Sessions
+from tests.broker.bed import AGENCIES, MOF_ROUTINE, MOF_URGENT, Broker, Mail, Sessions, eventually, letter
 from tests.coverage_of_codes import saw_code
 
 V = names.VHOST
@@ -179,6 +180,17 @@ BY_HAND: dict[str, HandMade] = {
         ),
         (DELETE, ChangeKind.TOPIC_PERMISSION, "tarasul-log correspondence"),
     ),
+    "an operator's policy over all policies": (
+        lambda b: b.management.put(
+            path("operator-policies", V, "ttl"),
+            {"pattern": ".*", "definition": {"message-ttl": 1_000}, "priority": 0, "apply-to": "queues"},
+        ),
+        (DELETE, ChangeKind.PARAMETER, "operator_policy ttl"),
+    ),
+    "a limit of the vhost": (
+        lambda b: b.management.put(path("vhost-limits", V, "max-connections"), {"value": 0}),
+        (DELETE, ChangeKind.PARAMETER, "vhost-limits limits"),
+    ),
     "limits raised": (
         lambda b: b.management.put(path("user-limits", "SAB", "max-connections"), {"value": 400}),
         (UPDATE, ChangeKind.LIMIT, "SAB"),
@@ -306,6 +318,22 @@ async def test_an_agency_that_leaves_loses_its_account_and_its_connections(broke
     assert apply(broker.management, broker.topology).left == ()
     with broker.raw("SAB") as client:
         assert client.publish("from.SAB", "MOF.routine", b"1 ") == "ack"
+
+
+async def test_a_consumer_that_a_wider_permission_let_in_is_cut_off(broker: Broker, sessions: Sessions) -> None:
+    """The broker looks at permissions when a consumer begins, and lets it go on for ever."""
+    wider = {"configure": "^$", "write": r"^from\.SAB$", "read": ".*"}
+    broker.management.put(path("permissions", V, "SAB"), wider)
+    foreign = Mail()
+    session = await sessions.ready("SAB", {MOF_ROUTINE: foreign})
+    assert (await asyncio.to_thread(apply, broker.management, broker.topology)).left == ()
+    await session.wait_for(SessionState.CONNECTING)
+    sender = await sessions.ready("MPW")
+    assert await sender.publish([letter(1)]) == [Outcome.CONFIRMED]
+    await eventually(lambda: "ACCESS_REFUSED" in (session.last_error or ""))
+    await session.stop()
+    assert foreign.keys == []
+    assert broker.keys(MOF_ROUTINE) == [1]
 
 
 def test_the_account_that_applies_and_accounts_without_rights_here_are_left_alone(clean: Broker) -> None:
