@@ -15,7 +15,7 @@ States (:class:`SessionState`):
 * ``connecting``: building, or waiting to build again;
 * ``ready``: publishing and consuming;
 * ``blocked``: the broker refuses publishers for now (memory or disk alarm); mail still comes in;
-* ``draining``: finishing the batch in hand, taking nothing new;
+* ``draining``: finishing the batch in hand, taking nothing new; what follows is ``down``, whatever the broker says;
 * ``down``: stopped.
 
 Whatever ends a life of the session, an exception nobody foresaw included, the next one is built, with the
@@ -180,7 +180,7 @@ class Session:
     # -- the supervisor --------------------------------------------------------------------------------------
 
     def _become(self, state: SessionState) -> None:
-        if state is self.state:
+        if state is self.state or (self.state is SessionState.DRAINING and state is not SessionState.DOWN):
             return
         self.state = state
         self.since = time.monotonic()
@@ -260,8 +260,7 @@ class Session:
             if self._publisher is not None:
                 self._publisher.close()
                 self._publisher = None
-            if self.state is not SessionState.DRAINING:
-                self._become(SessionState.CONNECTING)
+            self._become(SessionState.CONNECTING)
             await build.end()
 
     async def _open(self, build: _Build, node: str, tls: ssl.SSLContext) -> tuple[AbstractConnection, Publisher]:

@@ -72,6 +72,32 @@ async def test_an_alarm_blocks_the_publishers_and_mail_still_comes_in(broker: Br
     assert sender.connects == 1
 
 
+async def test_an_alarm_that_ends_while_a_session_drains_makes_it_ready_no_more(
+    broker: Broker, sessions: Sessions, publishers: Publishers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.session.CLOSE_TIMEOUT_SECONDS", 60.0)
+    assert await (await publishers.open()).publish([letter(1)]) == [Outcome.CONFIRMED]
+    mail = Mail()
+    mail.gate.clear()
+    session = await sessions.ready("MOF", {MOF_ROUTINE: mail})
+    await mail.holding()
+    await asyncio.to_thread(broker.node.ctl, *MEMORY_ALARM)
+    try:
+        held = asyncio.ensure_future(session.publish([letter(2)]))
+        await session.wait_for(SessionState.BLOCKED)
+        stopping = asyncio.ensure_future(session.stop())
+        await session.wait_for(SessionState.DRAINING)
+        states: list[SessionState] = []
+        session.on_change.append(states.append)
+    finally:
+        await asyncio.to_thread(broker.node.ctl, *NO_MEMORY_ALARM)
+    # The broker says that the alarm is over before it takes what was held back.
+    assert await held == [Outcome.CONFIRMED]
+    mail.gate.set()
+    await stopping
+    assert states == [SessionState.DOWN]
+
+
 async def test_a_blocked_session_that_is_lost_does_not_stay_blocked(broker: Broker, sessions: Sessions) -> None:
     with CuttingProxy(broker.node.amqps_port) as proxy:
         sender = await sessions.ready("MPW", address=broker.address("MPW", proxy.port))
