@@ -246,7 +246,7 @@ class Adapter:
         return [released] * len(items)
 
     async def _sweep(self) -> None:
-        """The clockwork: due repetitions, run-out leases, the mark, the directory file."""
+        """The clockwork: due repetitions, the mark, the directory file."""
         while not self._stopping.is_set():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SWEEP_SECONDS):
@@ -265,11 +265,8 @@ class Adapter:
             self.notices.tally.delivered_after_ms.clear()
 
     async def _sweep_once(self, connection: Connection, items: Sequence[None]) -> list[int]:
-        now = self.clock.unix_ms()
-        due = repeat_due(connection, now)
-        for source in (ReceiptOutbox(), TransmissionOutbox(), DeadLetterOutbox()):
-            due += outbox.release_expired(connection, source.table, now=now)
-        return [due] * len(items)
+        # Run-out leases are not looked for: a claim is this process's own, which marks it as soon as it can.
+        return [repeat_due(connection, self.clock.unix_ms())] * len(items)
 
     async def _refresh_directory(self) -> None:
         """Take a newer directory into force, and write down which one is, until the store has it."""

@@ -208,7 +208,10 @@ def release_all(connection: Connection, table: Table) -> int:
 
 
 def release_expired(connection: Connection, table: Table, *, now: int) -> int:
-    """Return rows whose lease ran out (their publisher never said what became of them)."""
+    """Return rows whose lease ran out (their publisher never said what became of them).
+
+    Reads the whole table: not for what is done often, nor where the rows are many and large.
+    """
     return connection.execute(
         update(table)
         .where(table.c.relay_state == text("1"), table.c.lease_until < now)

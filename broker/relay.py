@@ -13,8 +13,9 @@ A row is thus published at least once, and the recipient, which knows every lett
 once. An *unsendable* message is a fault of ours: its rows wait an hour, so that they hold up nobody, and the log says
 so each time.
 
-A store that cannot be written for now (``Refused``) is waited for. Anything unforeseen, in the loop or in a
-delivery, is told by :attr:`Relay.failed`: a relay that died in silence would hold every letter back.
+A store that cannot be written for now (``Refused``) is waited for, by the loop and by what is to be marked. Anything
+unforeseen, in the loop or in a delivery, is told by :attr:`Relay.failed`: a relay that died in silence would hold every
+letter back.
 """
 
 import asyncio
@@ -188,7 +189,7 @@ class Relay:
         errors: list[BaseException] = []
         for claim, messages in zip(claims, found, strict=True):
             if isinstance(messages, BaseException):
-                # What the others claimed is ours already: left aside it would wait for its lease to run out.
+                # What the others claimed is ours already: left aside it would wait for the next start.
                 errors.append(messages)
             elif messages:
                 started = True
@@ -205,11 +206,7 @@ class Relay:
         self._deliveries.discard(task)
         self._wake.set()
         if not task.cancelled() and (error := task.exception()) is not None:
-            if isinstance(error, Refused):
-                # What became of the rows could not be written. They stay claimed; their lease returns them.
-                _log.error("delivery_not_marked", code=error.code)
-            else:
-                self._life.fail(error)
+            self._life.fail(error)
 
     def _possible_claims(self) -> list[_Claim]:
         now, claims = self._clock.monotonic(), []
@@ -301,12 +298,23 @@ class Relay:
             if probe:
                 _log.info("mailbox_open", lane=claim.lane)
             lane.confirmed(probe=probe)
-        await self._settle(source, keys)
+        await self._settle_when_possible(source, keys)
 
     @staticmethod
     def _written(source: OutboxSource) -> None:
         if source.published_point is not None:
             passage(source.published_point)
+
+    async def _settle_when_possible(self, source: OutboxSource, keys: dict[Outcome, list[int]]) -> None:
+        """Write what became of the rows; those of which nothing could be written by the stop stay claimed."""
+        while True:
+            try:
+                return await self._settle(source, keys)
+            except Refused as refusal:
+                _log.error("delivery_not_marked", code=refusal.code)
+                if self._stopping:
+                    return None
+            await asyncio.sleep(SHORTEST_PROBE_WAIT_SECONDS)
 
     async def _settle(self, source: OutboxSource, keys: dict[Outcome, list[int]]) -> None:
         if keys[Outcome.CONFIRMED]:

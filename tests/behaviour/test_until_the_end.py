@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 
 from agency_adapter.store import tables
 from agency_adapter.transmissions import FIRST_WAIT_MS, LONGEST_WAIT_MS, TransmissionOutbox
@@ -52,14 +53,37 @@ async def test_waits_are_spread_so_that_a_day_of_outage_does_not_end_in_one_floo
     assert len(set(waits)) > 25
 
 
-async def test_tries_that_the_broker_did_not_confirm_make_no_wait_longer(bed: Bed, mpw: Party) -> None:
+async def test_tries_that_the_broker_did_not_confirm_make_no_wait_longer(mpw: Party) -> None:
     await mpw.send("MOF")
     for _ in range(6):
         await mpw.take(LETTERS, confirm=False)
-        bed.clock.offset += 120
-        assert await sweep(mpw) == 1, "the lease has run out"
+        assert await mpw.adapter.writer.submit(_lose, None) == 1
     await mpw.letters_out()
     assert wait_ms(mpw)[0] <= 1.25 * FIRST_WAIT_MS < LONGEST_WAIT_MS
+
+
+async def _lose(connection: Connection, items: Sequence[None]) -> list[int]:
+    return [outbox.release_all(connection, tables.transmissions)] * len(items)
+
+
+async def test_the_clockwork_of_each_second_reads_no_table_from_end_to_end(mpw: Party) -> None:
+    """It runs on the loop: a quarantine that somebody has filled would hold up all letters every second."""
+    statements: list[tuple[str, Any]] = []
+
+    def note(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        statements.append((statement, parameters))
+
+    event.listen(mpw.adapter.store.engine, "before_cursor_execute", note)
+    await sweep(mpw)
+    event.remove(mpw.adapter.store.engine, "before_cursor_execute", note)
+    with mpw.adapter.store.readings.connect() as connection:
+        steps = [
+            step.detail
+            for statement, parameters in statements
+            for step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]
+    assert steps
+    assert not [step for step in steps if step.startswith("SCAN")]
 
 
 async def test_a_terminal_receipt_ends_the_repetition(bed: Bed, mpw: Party, mof: Party) -> None:

@@ -329,16 +329,18 @@ async def test_an_unforeseen_failure_of_a_claim_ends_the_relay_for_all_to_see(se
 
 
 class Unmarkable(Notes):
-    """A source that cannot be told of a confirm."""
+    """A source that cannot be told of a confirm, until :attr:`trouble` is over."""
 
     def __init__(self, trouble: Exception) -> None:
         super().__init__()
-        self.trouble = trouble
+        self.trouble: Exception | None = trouble
         self.asked = asyncio.Event()
 
-    def confirm(self, connection: Connection, keys: Sequence[int], now: int) -> None:  # noqa: ARG002 - the protocol's
+    def confirm(self, connection: Connection, keys: Sequence[int], now: int) -> None:
         self.asked.set()
-        raise self.trouble
+        if self.trouble is not None:
+            raise self.trouble
+        super().confirm(connection, keys, now)
 
 
 async def test_an_unforeseen_failure_of_a_delivery_ends_the_relay_for_all_to_see(
@@ -353,7 +355,25 @@ async def test_an_unforeseen_failure_of_a_delivery_ends_the_relay_for_all_to_see
     assert desk.store.count(CLAIMED) == 1
 
 
-async def test_a_confirm_that_cannot_be_written_leaves_the_row_to_its_lease(sessions: Sessions, desk: Desk) -> None:
+async def test_a_confirm_that_cannot_be_written_for_now_is_written_later(
+    broker: Broker, sessions: Sessions, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.relay.SHORTEST_PROBE_WAIT_SECONDS", 0.05)
+    desk.store.add([1])
+    source = Unmarkable(Refused(ErrorCode.STORAGE_FULL))
+    relay = desk.relay(await sessions.ready("MPW"), source)
+    relay.start()
+    await source.asked.wait()
+    source.trouble = None
+    await all_confirmed(desk)
+    await relay.stop()
+    assert broker.keys(MOF_ROUTINE) == [1]
+    assert desk.store.attempts() == {1: 1}
+
+
+async def test_a_confirm_that_cannot_be_written_before_the_stop_is_left_to_the_next_start(
+    sessions: Sessions, desk: Desk
+) -> None:
     desk.store.add([1])
     source = Unmarkable(Refused(ErrorCode.STORAGE_FULL))
     relay = desk.relay(await sessions.ready("MPW"), source)
