@@ -103,13 +103,11 @@ class AdapterClient:
             ProblemAnswer: the adapter refused.
             Refused: ``not_reachable`` or ``answer_unreadable``.
         """
-        given = {name: value for name, value in query.items() if value is not None}
-        reply = self._ask("GET", path + ("?" + urlencode(given, errors=_AS_GIVEN) if given else ""))
-        return self._object(self._accepted(reply))
+        return self._object(self._accepted(self._ask("GET", _with_query(path, query))))
 
-    def get_bytes(self, path: str) -> bytes:
+    def get_bytes(self, path: str, **query: str | int | None) -> bytes:
         """What stands at ``path``, as it is. Raises as :meth:`get` does."""
-        return self._accepted(self._ask("GET", path)).body
+        return self._accepted(self._ask("GET", _with_query(path, query))).body
 
     def post(
         self, path: str, document: bytes | Mapping[str, Any], headers: Mapping[str, str] | None = None
@@ -168,3 +166,8 @@ def segment(text: str) -> str:
 
 def _reason(error: Exception) -> str:
     return (error.strerror or "unreadable") if isinstance(error, OSError) else "not ASCII"
+
+
+def _with_query(path: str, query: Mapping[str, str | int | None]) -> str:
+    given = {name: value for name, value in query.items() if value is not None}
+    return path + ("?" + urlencode(given, errors=_AS_GIVEN) if given else "")

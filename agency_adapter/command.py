@@ -173,6 +173,7 @@ def show(
     letter_id: LetterId,
     *,
     jws: Annotated[bool, typer.Option("--jws", help="The signed bytes alone, for 'tarasul verify'.")] = False,
+    sender: FromAgency = None,
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
@@ -180,9 +181,9 @@ def show(
     with _answering(as_json=as_json):
         path = f"/v1/letters/{segment(letter_id)}"
         if jws:
-            sys.stdout.buffer.write(_client(config).get_bytes(f"{path}/jws"))
+            sys.stdout.buffer.write(_client(config).get_bytes(f"{path}/jws", sender=sender))
             return
-        letter = _client(config).get(path)
+        letter = _client(config).get(path, sender=sender)
         if as_json:
             _put(letter)
         else:
@@ -190,10 +191,12 @@ def show(
 
 
 @agency_app.command()
-def timeline(letter_id: LetterId, *, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
+def timeline(
+    letter_id: LetterId, *, sender: FromAgency = None, config: Config = DEFAULT_CONFIG, as_json: Json = False
+) -> None:
     """Show everything that happened to a letter."""
     with _answering(as_json=as_json):
-        found = _client(config).get(f"/v1/letters/{segment(letter_id)}/timeline")
+        found = _client(config).get(f"/v1/letters/{segment(letter_id)}/timeline", sender=sender)
         if as_json:
             _put(found)
         else:

@@ -7,16 +7,16 @@ Reads go to the store directly; acts go through :class:`~agency_adapter.acceptan
 import base64
 import binascii
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, Table, select
 
 from agency_adapter import numbers
 from agency_adapter.acceptance import Acceptance, Accepted
+from agency_adapter.acknowledgement import acknowledgement_due
 from agency_adapter.directory_cache import DirectoryCache
 from agency_adapter.numbers import Direction, Gap
-from agency_adapter.registry import Registered, Registration, Registry, Return, Returned
+from agency_adapter.registry import Registered, Registration, Registry, Return, Returned, find_arrived
 from agency_adapter.store.tables import (
     inbox,
     incidents,
@@ -24,7 +24,16 @@ from agency_adapter.store.tables import (
     quarantine,
     transmissions,
 )
-from agency_adapter.timeline import TimelineEntry, timeline_of
+from agency_adapter.timeline import TimelineEntry, incoming_steps, outgoing_steps
+from agency_adapter.views import (
+    IncidentEntry,
+    IncomingLetter,
+    OutgoingLetter,
+    Page,
+    Progress,
+    QuarantineEntry,
+    TransmissionView,
+)
 from broker.clock import Clock
 from broker.relay import Relay
 from schemas.delivery import TransmissionState
@@ -32,109 +41,6 @@ from schemas.envelope import LetterRequest
 from schemas.errors import ErrorCode, Refused
 
 LARGEST_PAGE = 200
-
-Entry = TypeVar("Entry")
-
-
-@dataclass(frozen=True, slots=True)
-class TransmissionView:
-    """One letter to one recipient, as the sender sees it. Times are Unix milliseconds.
-
-    ``waiting_since`` is set while the recipient's mailbox refuses letters.
-    """
-
-    recipient: str
-    role: str
-    state: str
-    reason: str | None
-    attempts: int
-    sent_at: int | None
-    ended_at: int | None
-    registered_no: str | None
-    conflicts: int
-    waiting_since: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class OutgoingLetter:
-    letter_id: str
-    type: str
-    subject: str
-    outgoing_no: str
-    thread_id: str
-    urgency: str
-    secrecy: str
-    issued_at: int
-    accepted_at: int
-    expires_at: int
-    digest: str
-    transmissions: tuple[TransmissionView, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class IncomingLetter:
-    sender: str
-    letter_id: str
-    type: str
-    subject: str
-    outgoing_no: str
-    thread_id: str
-    role: str
-    urgency: str
-    secrecy: str
-    issued_at: int
-    received_at: int
-    digest: str
-    state: str
-    incoming_no: str | None
-    registered_at: int | None
-    registered_by: str | None
-    unit: str | None
-    returned_at: int | None
-    returned_by: str | None
-    return_reason: str | None
-    note: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class QuarantineEntry:
-    seq: int
-    reason: str
-    explanation: str
-    authentic: bool
-    stage: str
-    publisher: str | None
-    claimed_sender: str | None
-    letter_id: str | None
-    digest: str | None
-    exchange: str
-    routing_key: str
-    received_at: int
-    last_at: int
-    copies: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class IncidentEntry:
-    """What the authority says came through this agency's own account."""
-
-    seq: int
-    reason: str
-    digest: str
-    routing_key: str
-    seen_at: int
-    noticed_at: int
-    last_at: int
-    copies: int
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[Entry]):
-    """A part of a listing, newest first; ``next`` is the cursor of the following part, or None."""
-
-    items: tuple[Entry, ...]
-    next: str | None
 
 
 class Correspondence:
@@ -168,47 +74,46 @@ class Correspondence:
     async def return_(self, act: Return) -> Returned:
         return await self._registry.return_(act)
 
-    def letter(self, letter_id: str) -> OutgoingLetter | IncomingLetter:
-        """A letter of either direction.
+    def letter(self, letter_id: str, sender: str | None = None) -> OutgoingLetter | IncomingLetter:
+        """A letter of either direction: this agency's own, unless ``sender`` names another, else the one that arrived.
 
         Raises:
-            Refused: ``letter_not_found``.
+            Refused: ``letter_not_found``; ``sender_ambiguous`` when several arrived with this id.
         """
         with self._readings.connect() as connection:
-            row = connection.execute(_LETTER.where(letters.c.letter_id == letter_id)).one_or_none()
-            if row is not None:
-                return self._outgoing(connection, [row])[0]
-            arrived = connection.execute(_INBOX.where(inbox.c.letter_id == letter_id).limit(1)).one_or_none()
-            if arrived is not None:
-                return IncomingLetter(*_plain(arrived)[1:])
-        raise Refused(ErrorCode.LETTER_NOT_FOUND, id=letter_id)
+            table, seq = self._find(connection, letter_id, sender)
+            if table is letters:
+                return self._outgoing(connection, connection.execute(_LETTER.where(letters.c.seq == seq)).all())[0]
+            return _incoming(connection.execute(_INBOX.where(inbox.c.seq == seq)).one())
 
-    def letter_jws(self, letter_id: str) -> bytes:
+    def letter_jws(self, letter_id: str, sender: str | None = None) -> bytes:
         """The signed letter, byte for byte as it was signed or arrived.
 
         Raises:
-            Refused: ``letter_not_found``.
+            Refused: as :meth:`letter`.
         """
         with self._readings.connect() as connection:
-            for table in (letters, inbox):
-                found = connection.execute(
-                    select(table.c.letter_jws).where(table.c.letter_id == letter_id).limit(1)
-                ).scalar()
-                if found is not None:
-                    return bytes(found)
-        raise Refused(ErrorCode.LETTER_NOT_FOUND, id=letter_id)
+            table, seq = self._find(connection, letter_id, sender)
+            return bytes(connection.execute(select(table.c.letter_jws).where(table.c.seq == seq)).scalar_one())
 
-    def timeline(self, letter_id: str) -> list[TimelineEntry]:
+    def timeline(self, letter_id: str, sender: str | None = None) -> list[TimelineEntry]:
         """Everything that is known to have happened to a letter, oldest first.
 
         Raises:
-            Refused: ``letter_not_found``.
+            Refused: as :meth:`letter`.
         """
         with self._readings.connect() as connection:
-            entries = timeline_of(connection, self.agency, letter_id)
-        if not entries:
-            raise Refused(ErrorCode.LETTER_NOT_FOUND, id=letter_id)
-        return entries
+            table, seq = self._find(connection, letter_id, sender)
+            steps = outgoing_steps if table is letters else incoming_steps
+            return steps(connection, self.agency, seq)
+
+    def _find(self, connection: Connection, letter_id: str, sender: str | None) -> tuple[Table, int]:
+        """Where the letter stands, and its row."""
+        if sender is None or sender == self.agency:
+            own = connection.execute(select(letters.c.seq).where(letters.c.letter_id == letter_id)).scalar()
+            if own is not None:
+                return letters, own
+        return inbox, find_arrived(connection, letter_id, sender).seq
 
     def outbox(
         self, *, cursor: str | None = None, limit: int = 50, state: TransmissionState | None = None
@@ -246,7 +151,7 @@ class Correspondence:
             rows = connection.execute(statement).all()
         part = rows[: _bounded(limit)]
         return Page(
-            tuple(IncomingLetter(*_plain(row)[1:]) for row in part),
+            tuple(_incoming(row) for row in part),
             _cursor(part[-1][0]) if len(rows) > len(part) else None,
         )
 
@@ -299,6 +204,7 @@ class Correspondence:
     def _outgoing(self, connection: Connection, rows: Sequence[Any]) -> list[OutgoingLetter]:
         t = transmissions.c
         of_letter: dict[int, list[TransmissionView]] = {row[0]: [] for row in rows}
+        types = {row[0]: row[2] for row in rows}
         found = connection.execute(
             select(
                 t.letter_seq,
@@ -320,8 +226,26 @@ class Correspondence:
             lane = self._relay.lanes.get(row[10])
             full_since = lane.full_since if lane is not None and row[7] is None else None
             waiting_since = int(full_since * 1000) if full_since is not None else None
-            of_letter[row[0]].append(TransmissionView(*(*row[1:10], waiting_since)))
-        return [OutgoingLetter(*(*row[1:], tuple(of_letter[row[0]]))) for row in rows]
+            arrived_at = row[7] if row[3] == TransmissionState.DELIVERED else None
+            due = acknowledgement_due(types[row[0]], arrived_at)
+            of_letter[row[0]].append(TransmissionView(*(*row[1:10], waiting_since, due)))
+        return [
+            OutgoingLetter(*(*row[1:], self._progress(row[2], of_letter[row[0]]), tuple(of_letter[row[0]])))
+            for row in rows
+        ]
+
+    def _progress(self, kind: str, of: Sequence[TransmissionView]) -> Progress:
+        now = self._clock.unix_ms()
+        late = sum(
+            each.acknowledgement_due is not None and each.registered_no is None and each.acknowledgement_due < now
+            for each in of
+        )
+        return Progress(
+            recipients=len(of),
+            delivered=sum(each.state == TransmissionState.DELIVERED for each in of),
+            registered=sum(each.registered_no is not None for each in of),
+            overdue=late if acknowledgement_due(kind, 0) is not None else None,
+        )
 
 
 _LETTER = select(
@@ -362,6 +286,11 @@ _INBOX = select(
     inbox.c.return_reason,
     inbox.c.note,
 )
+
+
+def _incoming(row: Sequence[Any]) -> IncomingLetter:
+    letter = _plain(row)[1:]
+    return IncomingLetter(*(*letter, acknowledgement_due(letter[2], letter[10])))
 
 
 def _plain(row: Iterable[Any]) -> list[Any]:

@@ -158,16 +158,30 @@ class Printer:
                 (("الأهمية", "urgency"), words(labels.URGENCIES, item["urgency"])),
                 (("الحالة", "state"), None if outgoing else words(labels.INBOX_STATES, item["state"])),
                 (("رقم الوارد", "incoming no."), item.get("incoming_no")),
+                (("القيد مستحق قبل", "registration owed by"), _owed(item)),
                 (("سبب الإعادة", "returned"), _reason(item.get("return_reason"))),
                 (("لم يُفهم", "not understood"), ", ".join(item["not_understood"]) or None),
                 (("الموضوع", "subject"), item["subject"]),
             )
         )
         if outgoing:
+            self.progress(item["progress"])
             self.transmissions(item)
         self.line("")
         for paragraph in str(content.get("body", "")).splitlines():
             self.line(paragraph)
+
+    def progress(self, progress: Mapping[str, Any]) -> None:
+        """How far a letter to several has come."""
+        of = progress["recipients"]
+        owed = progress["overdue"] is not None
+        self.facts(
+            (
+                (("سُلِّم", "delivered"), f"{progress['delivered']} / {of}" if of > 1 else None),
+                (("قُيِّد", "registered"), f"{progress['registered']} / {of}" if of > 1 or owed else None),
+                (("قيد متأخر", "registrations overdue"), str(progress["overdue"]) if owed else None),
+            )
+        )
 
     def transmissions(self, item: Mapping[str, Any]) -> None:
         self.table(
@@ -323,6 +337,12 @@ def minute(moment: str | None) -> str:
 
 def second(moment: str | None) -> str:
     return (moment or "")[:19].replace("T", " ")
+
+
+def _owed(item: Mapping[str, Any]) -> str | None:
+    """Until when this agency is to register a letter that arrived."""
+    due = item.get("acknowledgement_due")
+    return minute(due) if due and item["state"] == "received" else None
 
 
 def _hindrance(transmission: Mapping[str, Any]) -> tuple[Sequence[str], ...]:

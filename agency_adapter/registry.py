@@ -116,7 +116,7 @@ class Registry:
         return results
 
     async def _register_one(self, connection: Connection, item: Registration) -> Registered:
-        row = _find(connection, item.letter_id, item.sender)
+        row = find_arrived(connection, item.letter_id, item.sender)
         if row.registered_at is not None:
             raise Refused(ErrorCode.ALREADY_REGISTERED, number=row.incoming_no)
         if row.returned_at is not None:
@@ -163,7 +163,7 @@ class Registry:
         return results
 
     async def _return_one(self, connection: Connection, item: Return) -> Returned:
-        row = _find(connection, item.letter_id, item.sender)
+        row = find_arrived(connection, item.letter_id, item.sender)
         if row.returned_at is not None:
             raise Refused(ErrorCode.ALREADY_RETURNED)
         now = self._clock.unix_ms()
@@ -188,7 +188,12 @@ class Registry:
         return Returned(row.letter_id, row.sender, item.reason, now)
 
 
-def _find(connection: Connection, letter_id: str, sender: str | None) -> "_Row":
+def find_arrived(connection: Connection, letter_id: str, sender: str | None) -> "Arrived":
+    """The letter that arrived with this id, from ``sender`` when that is said.
+
+    Raises:
+        Refused: ``letter_not_found``; ``sender_ambiguous`` when there is more than one.
+    """
     statement = select(
         inbox.c.seq,
         inbox.c.sender,
@@ -206,11 +211,13 @@ def _find(connection: Connection, letter_id: str, sender: str | None) -> "_Row":
         raise Refused(ErrorCode.LETTER_NOT_FOUND, id=letter_id)
     if len(rows) > 1:
         raise Refused(ErrorCode.SENDER_AMBIGUOUS, id=letter_id, senders=", ".join(row[1] for row in rows))
-    return _Row(*rows[0])
+    return Arrived(*rows[0])
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class Arrived:
+    """A letter in the inbox, as far as an act needs to know it."""
+
     seq: int
     sender: str
     letter_id: str

@@ -39,20 +39,13 @@ class TimelineEntry:
     conflict: bool = False
 
 
-def timeline_of(connection: Connection, agency: str, letter_id: str) -> list[TimelineEntry]:
-    """Everything about a letter that ``agency`` sent, else about one that it received; oldest first, maybe empty."""
-    entries = _outgoing(connection, agency, letter_id) or _incoming(connection, agency, letter_id)
-    return sorted(entries, key=lambda entry: entry.at)
-
-
-def _outgoing(connection: Connection, agency: str, letter_id: str) -> list[TimelineEntry]:
+def outgoing_steps(connection: Connection, agency: str, seq: int) -> list[TimelineEntry]:
+    """Everything about the letter in row ``seq`` of ``letters``, which ``agency`` sent; oldest first."""
     letter = connection.execute(
         select(letters.c.seq, letters.c.accepted_at, letters.c.digest, letters.c.outgoing_no).where(
-            letters.c.letter_id == letter_id
+            letters.c.seq == seq
         )
-    ).one_or_none()
-    if letter is None:
-        return []
+    ).one()
     t, r = transmissions.c, receipts_received.c
     entries = [TimelineEntry(letter.accepted_at, "stored", agency, number=letter.outgoing_no)]
     entries += [
@@ -77,25 +70,30 @@ def _outgoing(connection: Connection, agency: str, letter_id: str) -> list[Timel
             )
         )
     ]
-    return entries
+    return _in_order(entries)
 
 
-def _incoming(connection: Connection, agency: str, letter_id: str) -> list[TimelineEntry]:
+def incoming_steps(connection: Connection, agency: str, seq: int) -> list[TimelineEntry]:
+    """Everything about the letter in row ``seq`` of ``inbox``, which arrived at ``agency``; oldest first."""
     i, r = inbox.c, receipts_issued.c
-    entries: list[TimelineEntry] = []
-    arrivals = connection.execute(
-        select(i.sender, i.issued_at, i.received_at, i.digest, i.outgoing_no).where(i.letter_id == letter_id)
-    ).all()
-    for arrival in arrivals:
-        entries.append(TimelineEntry(arrival.issued_at, "issued", arrival.sender, number=arrival.outgoing_no))
-        entries.append(TimelineEntry(arrival.received_at, "arrived", agency, agency))
-        entries += [
-            TimelineEntry(row.occurred_at, row.event, agency, agency, row.reason, **_details(row.receipt_jws))
-            for row in connection.execute(
-                select(r.occurred_at, r.event, r.reason, r.receipt_jws).where(r.digest == arrival.digest)
-            )
-        ]
-    return entries
+    arrival = connection.execute(
+        select(i.sender, i.issued_at, i.received_at, i.digest, i.outgoing_no).where(i.seq == seq)
+    ).one()
+    entries = [
+        TimelineEntry(arrival.issued_at, "issued", arrival.sender, number=arrival.outgoing_no),
+        TimelineEntry(arrival.received_at, "arrived", agency, agency),
+    ]
+    entries += [
+        TimelineEntry(row.occurred_at, row.event, agency, agency, row.reason, **_details(row.receipt_jws))
+        for row in connection.execute(
+            select(r.occurred_at, r.event, r.reason, r.receipt_jws).where(r.digest == arrival.digest)
+        )
+    ]
+    return _in_order(entries)
+
+
+def _in_order(entries: list[TimelineEntry]) -> list[TimelineEntry]:
+    return sorted(entries, key=lambda entry: entry.at)
 
 
 def _details(receipt_jws: bytes) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """What the API answers. Times are RFC 3339 with Kuwait's offset; codes are those of the letter itself."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agency_adapter import correspondence as view
+from agency_adapter import views as view
 from agency_adapter.api.moments import moment, moment_or_none
 from agency_adapter.timeline import TimelineEntry as TimelineStep
 
@@ -23,7 +24,11 @@ class LetterAccepted(Answer):
 
 
 class Transmission(Answer):
-    """One letter to one recipient. ``waiting_since``: the recipient's mailbox has been full since then."""
+    """One letter to one recipient. ``waiting_since``: the recipient's mailbox has been full since then.
+
+    ``acknowledgement_due``: until when the recipient, which has the letter, is to register it; null when its type owes
+    no registration.
+    """
 
     recipient: str
     role: str
@@ -35,6 +40,19 @@ class Transmission(Answer):
     registered_no: str | None
     conflicts: int
     waiting_since: str | None
+    acknowledgement_due: str | None
+
+
+class Progress(Answer):
+    """How far a letter has come: of ``recipients``, how many have it, and how many have registered it.
+
+    ``overdue``: how many registrations are owed whose time is over; null for a type that owes none.
+    """
+
+    recipients: int
+    delivered: int
+    registered: int
+    overdue: int | None
 
 
 class OutgoingLetter(Answer):
@@ -50,6 +68,7 @@ class OutgoingLetter(Answer):
     accepted_at: str
     expires_at: str
     digest: str
+    progress: Progress
     transmissions: tuple[Transmission, ...]
 
 
@@ -76,6 +95,7 @@ class IncomingLetter(Answer):
     returned_by: str | None
     return_reason: str | None
     note: str | None
+    acknowledgement_due: str | None
 
 
 _SIGNED = "The signed payload, as it was read from the signed bytes. Members of a later release stand here too."
@@ -255,6 +275,7 @@ def outgoing_letter(letter: view.OutgoingLetter) -> OutgoingLetter:
         accepted_at=moment(letter.accepted_at),
         expires_at=moment(letter.expires_at),
         digest=letter.digest,
+        progress=Progress(**asdict(letter.progress)),
         transmissions=tuple(
             Transmission(
                 recipient=each.recipient,
@@ -267,6 +288,7 @@ def outgoing_letter(letter: view.OutgoingLetter) -> OutgoingLetter:
                 registered_no=each.registered_no,
                 conflicts=each.conflicts,
                 waiting_since=moment_or_none(each.waiting_since),
+                acknowledgement_due=moment_or_none(each.acknowledgement_due),
             )
             for each in letter.transmissions
         ),
@@ -296,6 +318,7 @@ def incoming_letter(letter: view.IncomingLetter) -> IncomingLetter:
         returned_by=letter.returned_by,
         return_reason=letter.return_reason,
         note=letter.note,
+        acknowledgement_due=moment_or_none(letter.acknowledgement_due),
     )
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
-from agency_adapter import correspondence as view
+from agency_adapter import views as view
 from agency_adapter.acceptance import LARGEST_REQUEST
 from agency_adapter.api import answers
 from agency_adapter.api.answers import (
@@ -17,7 +17,7 @@ from agency_adapter.api.answers import (
 from agency_adapter.api.bodies import Body
 from agency_adapter.api.documentation import OF_BODY, OF_STORE, answer, body, refusals
 from agency_adapter.api.faults import shown
-from agency_adapter.api.requests import IdempotencyKey, OutboxListing
+from agency_adapter.api.requests import IdempotencyKey, OutboxListing, SenderChoice
 from agency_adapter.api.unknown import unknown_members
 from agency_adapter.correspondence import Correspondence
 from schemas.envelope import LetterRequest
@@ -26,6 +26,8 @@ from schemas.identifiers import is_uuid7
 from trust.token import TokenType, open_token
 
 PARAMETERS = (ErrorCode.PARAMETER_INVALID, ErrorCode.PARAMETER_UNKNOWN)
+
+OF_LETTER = (ErrorCode.LETTER_NOT_FOUND, ErrorCode.SENDER_AMBIGUOUS, *PARAMETERS)
 
 router = APIRouter(tags=["letters"])
 
@@ -45,6 +47,7 @@ def the_letter_id(letter_id: str) -> str:
 
 TheCorrespondence = Annotated[Correspondence, Depends(the_correspondence)]
 LetterId = Annotated[str, Depends(the_letter_id)]
+Choice = Annotated[SenderChoice, Query()]
 
 
 def the_idempotency_key(
@@ -109,13 +112,13 @@ async def send_letter(
 @router.get(
     "/v1/letters/{letter_id}",
     summary="A letter of either direction, with its signed content",
-    responses=refusals(ErrorCode.LETTER_NOT_FOUND),
+    responses=refusals(*OF_LETTER),
 )
 async def show_letter(
-    correspondence: TheCorrespondence, letter_id: LetterId
+    correspondence: TheCorrespondence, letter_id: LetterId, choice: Choice
 ) -> WholeOutgoingLetter | WholeIncomingLetter:
-    letter = correspondence.letter(letter_id)
-    claims = open_token(correspondence.letter_jws(letter_id), TokenType.LETTER).claims()
+    letter = correspondence.letter(letter_id, choice.sender)
+    claims = open_token(correspondence.letter_jws(letter_id, choice.sender), TokenType.LETTER).claims()
     unknown = unknown_members(claims)
     if isinstance(letter, view.OutgoingLetter):
         outgoing = answers.outgoing_letter(letter)
@@ -127,10 +130,10 @@ async def show_letter(
 @router.get(
     "/v1/letters/{letter_id}/timeline",
     summary="Everything that is known to have happened to a letter, oldest first",
-    responses=refusals(ErrorCode.LETTER_NOT_FOUND),
+    responses=refusals(*OF_LETTER),
 )
-async def show_timeline(correspondence: TheCorrespondence, letter_id: LetterId) -> Timeline:
-    entries = correspondence.timeline(letter_id)
+async def show_timeline(correspondence: TheCorrespondence, letter_id: LetterId, choice: Choice) -> Timeline:
+    entries = correspondence.timeline(letter_id, choice.sender)
     return Timeline(id=letter_id, entries=tuple(map(answers.timeline_entry, entries)))
 
 
@@ -138,11 +141,11 @@ async def show_timeline(correspondence: TheCorrespondence, letter_id: LetterId) 
     "/v1/letters/{letter_id}/jws",
     summary="The signed letter, byte for byte",
     response_class=Response,
-    responses=answer("application/jose", "A compact JWS (RFC 7515)") | refusals(ErrorCode.LETTER_NOT_FOUND),
+    responses=answer("application/jose", "A compact JWS (RFC 7515)") | refusals(*OF_LETTER),
 )
-async def show_jws(correspondence: TheCorrespondence, letter_id: LetterId) -> Response:
+async def show_jws(correspondence: TheCorrespondence, letter_id: LetterId, choice: Choice) -> Response:
     """What `tarasul verify` and any JOSE library take."""
-    return Response(correspondence.letter_jws(letter_id), media_type="application/jose")
+    return Response(correspondence.letter_jws(letter_id, choice.sender), media_type="application/jose")
 
 
 @router.get(

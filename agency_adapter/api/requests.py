@@ -44,6 +44,15 @@ class ReturnRequest(_Request):
     )
 
 
+class SenderChoice(_Request):
+    """Which of several letters with one id: agencies choose ids by themselves, and one may use another's."""
+
+    sender: Annotated[
+        AgencyCode | None,
+        Field(description="Whose letter; unless given our own, else the one that arrived."),
+    ] = None
+
+
 class Listing(_Request):
     """Which part of a listing. ``cursor`` is the ``next`` of the part before."""
 

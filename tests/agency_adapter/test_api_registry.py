@@ -174,3 +174,32 @@ def test_the_timeline_says_number_clerk_and_note_as_the_signed_receipts_do(adapt
         note,
     )
     assert not any(entry["conflict"] for entry in steps.values())
+
+
+def test_a_letter_that_bears_the_id_of_our_own_is_shown_when_its_sender_is_named(adapter: RunningAdapter) -> None:
+    """Agencies choose ids by themselves: a hostile one may choose ours, and must be able to hide nothing by it."""
+    own = adapter.send(recipients=[{"agency": "MPW"}])
+    adapter.arrive(claims={"id": own})
+    assert adapter.get(f"/v1/letters/{own}").json()["direction"] == "outgoing"
+    assert adapter.get(f"/v1/letters/{own}?sender=MOF").json()["direction"] == "outgoing"
+    arrived = adapter.get(f"/v1/letters/{own}?sender=MPW").json()
+    assert (arrived["direction"], arrived["sender"]) == ("incoming", "MPW")
+    assert arrived["letter"]["sender"]["agency"] == "MPW"
+    steps = adapter.get(f"/v1/letters/{own}/timeline?sender=MPW").json()["entries"]
+    assert [step["event"] for step in steps] == ["issued", "arrived", "delivered"]
+    bytes_of = {sender: adapter.get(f"/v1/letters/{own}/jws?sender={sender}").body for sender in ("MOF", "MPW")}
+    assert bytes_of["MOF"] != bytes_of["MPW"]
+    assert adapter.get(f"/v1/letters/{own}?sender=SAB").problem(404)["code"] == "letter_not_found"
+
+
+@pytest.mark.parametrize("what", ["", "/timeline", "/jws"])
+def test_of_two_letters_with_one_id_neither_is_shown_for_the_other(adapter: RunningAdapter, what: str) -> None:
+    letter_id = adapter.arrive("MPW")
+    adapter.arrive("SAB", claims={"id": letter_id})
+    assert adapter.get(f"/v1/letters/{letter_id}{what}").problem(409)["code"] == "sender_ambiguous"
+    assert adapter.get(f"/v1/letters/{letter_id}{what}?sender=SAB").status == 200
+
+
+def test_what_is_no_code_names_no_sender(adapter: RunningAdapter) -> None:
+    problem = adapter.get(f"/v1/letters/{adapter.arrive()}?sender=mpw").problem(422)
+    assert problem["code"] == "parameter_invalid"

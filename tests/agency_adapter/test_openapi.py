@@ -91,6 +91,16 @@ def wrong_parameter(adapter: RunningAdapter, _method: str, path: str) -> Reply:
     return adapter.get(path.format(direction="outgoing") + "?year=1&limit=0")
 
 
+def wrong_sender(adapter: RunningAdapter, _method: str, path: str) -> Reply:
+    return adapter.get(place(adapter, path) + "?sender=mpw")
+
+
+def two_of_one_id(adapter: RunningAdapter, _method: str, path: str) -> Reply:
+    letter_id = adapter.arrive("MPW")
+    adapter.arrive("SAB", claims={"id": letter_id})
+    return adapter.get(path.format(letter_id=letter_id))
+
+
 def no_json(adapter: RunningAdapter, _method: str, path: str) -> Reply:
     return adapter.post(place(adapter, path), b"{")
 
@@ -158,6 +168,7 @@ OF_BODY = {
 }
 GUARDED = {401: (without_token, "unauthorised"), 500: (None, "internal")}
 OF_ONE = {404: (unknown_letter, "letter_not_found")}
+OF_LETTER = OF_ONE | {409: (two_of_one_id, "sender_ambiguous"), 422: (wrong_sender, "parameter_invalid")}
 OF_LIST = {422: (wrong_parameter, "parameter_invalid")}
 WAYS: dict[tuple[str, str], dict[int, tuple[Case | None, str]]] = {
     ("post", LETTERS): GUARDED
@@ -175,9 +186,9 @@ WAYS: dict[tuple[str, str], dict[int, tuple[Case | None, str]]] = {
     | OF_BODY
     | OF_ONE
     | {409: (done_before, "already_returned"), 503: (store_held_by_another, "store_unavailable")},
-    ("get", "/v1/letters/{letter_id}"): GUARDED | OF_ONE,
-    ("get", "/v1/letters/{letter_id}/timeline"): GUARDED | OF_ONE,
-    ("get", "/v1/letters/{letter_id}/jws"): GUARDED | OF_ONE,
+    ("get", "/v1/letters/{letter_id}"): GUARDED | OF_LETTER,
+    ("get", "/v1/letters/{letter_id}/timeline"): GUARDED | OF_LETTER,
+    ("get", "/v1/letters/{letter_id}/jws"): GUARDED | OF_LETTER,
     ("get", "/v1/outbox"): GUARDED | OF_LIST,
     ("get", "/v1/inbox"): GUARDED | OF_LIST,
     ("get", "/v1/quarantine"): GUARDED | OF_LIST,

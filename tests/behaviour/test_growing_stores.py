@@ -67,5 +67,5 @@ async def test_what_is_done_every_second_walks_no_table(mpw: Party) -> None:
     asked = Asked(mpw)
     await mpw.adapter.writer.submit(mpw.adapter._sweep_once, None)
     mpw.adapter._count_progress()
-    assert len(asked.statements) == 7
+    assert len(asked.statements) == 4
     assert asked.walks() == []

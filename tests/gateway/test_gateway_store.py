@@ -16,7 +16,7 @@ from sqlalchemy import Connection, func, insert, select, update
 import gateway.lease
 from broker.migrating import scripts
 from broker.writer import Writer
-from gateway.duty import Duty, Working
+from gateway.duty import Duty, DutyState, Working
 from gateway.lease import Lease, LeaseLost
 from gateway.store import migrating
 from gateway.store.opening import HEAD, GatewayStore, open_gateway_store
@@ -171,9 +171,11 @@ async def test_a_duty_that_cannot_write_down_its_lease_is_red(store: GatewayStor
         other.execute(update(leases).values(until=leases.c.until))
         assert await duty._asked(duty.lease.renew_all, unknown=True), "nobody else has taken it"
         check = duty_check(duty)
-        assert (check["ok"], check["detail"]) == (False, "standby: store_unavailable")
+        assert (check["ok"], check["detail"]) == (False, "starting: store_unavailable")
         other.rollback()
     assert await duty._asked(duty.lease.renew_all, unknown=True)
+    assert duty_check(duty) == {"name": "journal", "ok": False, "detail": "starting"}, "it has not stood by yet"
+    duty.state = DutyState.STANDBY
     assert duty_check(duty) == {"name": "journal", "ok": True, "detail": "standby"}
     await writer.close()
 

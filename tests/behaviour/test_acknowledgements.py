@@ -1,0 +1,84 @@
+"""A circular goes to many, and each owes its registration: how far it has come, and who is late."""
+
+from datetime import UTC, datetime, timedelta
+
+from agency_adapter.acknowledgement import acknowledgement_due
+from agency_adapter.registry import Registration
+from agency_adapter.views import IncomingLetter, OutgoingLetter, Progress
+from schemas.working_time import KUWAIT
+from tests.behaviour.bed import Bed, Party, exchange
+
+CIRCULAR = {
+    "type": "circular/1",
+    "content": {
+        "subject": "تعميم بشأن مواعيد العمل",
+        "body": "يُرجى الالتزام.",
+        "fields": {"circular_no": 9, "year": 2026, "effective_from": "2026-12-01", "audience": "ALL"},
+        "signatories": [{"post": "وكيل الوزارة"}],
+    },
+}
+LONG_AFTER = timedelta(days=7).total_seconds()
+
+
+def at(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def outgoing(party: Party, letter_id: str) -> OutgoingLetter:
+    letter = party.adapter.correspondence.letter(letter_id)
+    assert isinstance(letter, OutgoingLetter)
+    return letter
+
+
+async def test_a_circular_says_how_many_have_it_and_how_many_have_registered_it(
+    bed: Bed, mpw: Party, mof: Party, sab: Party
+) -> None:
+    sent = await mof.send("MPW", "SAB", **CIRCULAR)
+    assert outgoing(mof, sent.letter_id).progress == Progress(recipients=2, delivered=0, registered=0, overdue=0)
+    copies = {letter.routing_key.partition(".")[0]: letter for letter in await mof.letters_out()}
+    await mpw.receive(copies["MPW"])
+    await exchange(mof, mpw)
+    assert outgoing(mof, sent.letter_id).progress == Progress(recipients=2, delivered=1, registered=0, overdue=0)
+    await sab.receive(copies["SAB"])
+    await sab.adapter.correspondence.register(Registration(sent.letter_id, "كاتب السجل"))
+    await exchange(mof, sab)
+    assert outgoing(mof, sent.letter_id).progress == Progress(recipients=2, delivered=2, registered=1, overdue=0)
+
+    bed.clock.offset += LONG_AFTER
+    assert outgoing(mof, sent.letter_id).progress.overdue == 1, "the one that has it and has not registered it"
+    await mpw.adapter.correspondence.register(Registration(sent.letter_id, "كاتب السجل"))
+    await exchange(mof, mpw)
+    assert outgoing(mof, sent.letter_id).progress == Progress(recipients=2, delivered=2, registered=2, overdue=0)
+
+
+async def test_both_ends_say_until_when_the_registration_is_owed(mpw: Party, mof: Party) -> None:
+    sent = await mof.send("MPW", **CIRCULAR)
+    assert outgoing(mof, sent.letter_id).transmissions[0].acknowledgement_due is None, "it has not arrived"
+    await exchange(mof, mpw)
+    arrived = mpw.adapter.correspondence.letter(sent.letter_id)
+    assert isinstance(arrived, IncomingLetter)
+    assert arrived.acknowledgement_due == acknowledgement_due("circular/1", arrived.received_at)
+    [transmission] = outgoing(mof, sent.letter_id).transmissions
+    assert transmission.acknowledgement_due == acknowledgement_due("circular/1", transmission.ended_at)
+    assert transmission.acknowledgement_due is not None
+
+
+async def test_an_ordinary_letter_owes_no_registration(bed: Bed, mpw: Party, mof: Party) -> None:
+    sent = await mpw.send("MOF")
+    await exchange(mpw, mof)
+    bed.clock.offset += LONG_AFTER
+    letter = outgoing(mpw, sent.letter_id)
+    assert letter.progress == Progress(recipients=1, delivered=1, registered=0, overdue=None)
+    assert letter.transmissions[0].acknowledgement_due is None
+
+
+def test_the_clock_is_two_working_days_from_the_arrival() -> None:
+    thursday = datetime(2026, 11, 26, 9, 0, tzinfo=KUWAIT)
+    assert acknowledgement_due("circular/1", at(thursday)) == at(datetime(2026, 11, 30, 14, 30, tzinfo=KUWAIT))
+    assert acknowledgement_due("circular/1", at(thursday.astimezone(UTC))) == at(
+        datetime(2026, 11, 30, 14, 30, tzinfo=KUWAIT)
+    )
+
+
+def test_a_type_that_this_release_does_not_know_owes_nothing_that_it_could_count() -> None:
+    assert acknowledgement_due("circular/9", at(datetime(2026, 11, 26, tzinfo=KUWAIT))) is None
