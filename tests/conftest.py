@@ -1,4 +1,4 @@
-"""What holds for all tests: the count of error codes that were raised, and which tests are slow."""
+"""What holds for all tests: error codes counted, which tests are slow, which need a broker, and what was tested on."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from hypothesis import settings
 settings.register_profile("tarasul", deadline=None)
 settings.load_profile("tarasul")
 
-pytest_plugins = ["tests.coverage_of_codes"]
+pytest_plugins = ["tests.coverage_of_codes", "tests.broker_tests", "tests.tested_on"]
 
 _HERE = Path(__file__).parent
 # Each of them starts, kills and starts again whole processes, many times: minutes, where the others take seconds.

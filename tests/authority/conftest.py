@@ -4,12 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from broker.node_installation import Installation
 from tests.authority.bed import CODES, AuthorityBed
 
 
 @pytest.fixture(scope="session")
-def shared_bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuthorityBed]:
+def shared_bed(rabbitmq: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuthorityBed]:
     with AuthorityBed(tmp_path_factory.mktemp("authority") / "bed", CODES) as bed:
+        assert bed.node.installation == rabbitmq
         yield bed
 
 

@@ -6,13 +6,15 @@ import pytest
 
 from broker.management import Credentials, Management
 from broker.node import PrivateNode
+from broker.node_installation import Installation
 from broker.topology_apply import apply
 from tests.broker.bed import Broker, Publishers, Sessions
 
 
 @pytest.fixture(scope="session")
-def shared_node() -> Iterator[PrivateNode]:
+def shared_node(rabbitmq: Installation) -> Iterator[PrivateNode]:
     with PrivateNode() as node:
+        assert node.installation == rabbitmq
         yield node
 
 

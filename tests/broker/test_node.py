@@ -16,7 +16,7 @@ import pytest
 
 from broker.management import Credentials, Management
 from broker.node import PrivateNode
-from broker.node_installation import find_installation
+from broker.node_installation import Installation, find_installation
 from broker.node_probe import answers_amqp, probe_context
 from schemas.errors import ErrorCode, Refused
 from tests.support.processes import Process, below, listened_by, listeners, running
@@ -25,7 +25,7 @@ OWNER = """
 import json, signal, sys
 from broker.node import PrivateNode
 with PrivateNode() as node:
-    print(json.dumps({"directory": str(node.directory), "name": node.name}), flush=True)
+    print(json.dumps({"directory": str(node.directory), "name": node.name, "version": node.version}), flush=True)
     signal.pause()
 """
 GONE_WITHIN_SECONDS = 20.0
@@ -39,6 +39,7 @@ class Owned:
     temporary: Path
     directory: Path
     name: str
+    version: str
     processes: set[Process]
     addresses: set[tuple[str, int]]
 
@@ -47,7 +48,7 @@ ENDS = ("SIGINT", "SIGKILL", "keeper killed")
 
 
 @pytest.fixture(scope="module")
-def owned_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Owned]]:
+def owned_nodes(rabbitmq: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Owned]]:
     """A node for each way to end; they start at the same time, since that is most of what these tests cost."""
     owners: dict[str, tuple[subprocess.Popen[str], Path]] = {}
     try:
@@ -61,7 +62,9 @@ def owned_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
                 start_new_session=True,
             )
             owners[end] = owner, temporary
-        yield {end: _described(owner, temporary) for end, (owner, temporary) in owners.items()}
+        nodes = {end: _described(owner, temporary) for end, (owner, temporary) in owners.items()}
+        assert {node.version for node in nodes.values()} == {rabbitmq.version}
+        yield nodes
     finally:
         for owner, _ in owners.values():
             with contextlib.suppress(ProcessLookupError):
@@ -74,7 +77,9 @@ def _described(owner: "subprocess.Popen[str]", temporary: Path) -> Owned:
     assert owner.stdout is not None
     said = json.loads(owner.stdout.readline())
     processes = below(owner.pid)
-    return Owned(owner, temporary, Path(said["directory"]), said["name"], processes, listened_by(processes))
+    return Owned(
+        owner, temporary, Path(said["directory"]), said["name"], said["version"], processes, listened_by(processes)
+    )
 
 
 def _left_over(node: Owned) -> list[str]:
@@ -151,6 +156,7 @@ def vhosts(node: PrivateNode) -> set[str]:
         return {entry["name"] for entry in management.get("/api/vhosts")}
 
 
+@pytest.mark.usefixtures("rabbitmq")
 def test_a_node_in_a_folder_keeps_its_data_ports_and_name(tmp_path: Path) -> None:
     folder = tmp_path / "node"
     with PrivateNode(directory=folder) as node:
@@ -184,6 +190,7 @@ def test_a_node_in_a_folder_keeps_its_data_ports_and_name(tmp_path: Path) -> Non
         assert folder.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.usefixtures("rabbitmq")
 def test_a_port_that_is_taken_is_named_in_the_refusal() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -197,6 +204,7 @@ def test_a_port_that_is_taken_is_named_in_the_refusal() -> None:
 
 def test_without_rabbitmq_the_refusal_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("RABBITMQ_HOME", raising=False)
     with pytest.raises(Refused) as refused:
         find_installation(places=[str(tmp_path)])
     assert refused.value.code is ErrorCode.RABBITMQ_NOT_FOUND

@@ -155,6 +155,7 @@ def test_with_all_52_every_letter_has_its_outcome_and_stands_in_the_record(finis
     assert finished_fleet.left_over() == []
 
 
+@pytest.mark.usefixtures("rabbitmq")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_ended_in_the_middle_of_the_story_nothing_stays(number: signal.Signals, tmp_path: Path) -> None:
     with playing(tmp_path, "--few") as played:
@@ -171,6 +172,7 @@ def test_ended_in_the_middle_of_the_story_nothing_stays(number: signal.Signals, 
         eventually(lambda: not played.left_over(), lambda: f"gone: {played.left_over()}", 30)
 
 
+@pytest.mark.usefixtures("rabbitmq")
 def test_interactive_it_stays_up_until_ctrl_c_and_then_balances_its_books(tmp_path: Path) -> None:
     with playing(tmp_path, "--few") as played:
         played.read_until(STAYING)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from broker.node import PrivateNode
+from broker.node_installation import Installation
 from gateway.bootstrap import node_tls
 from tests.support.adapters import AdapterProcess, free_port
 
@@ -175,7 +176,7 @@ def test_it_tells_its_version(installed: Installed) -> None:
 
 
 @pytest.fixture(scope="module")
-def broker(installed: Installed) -> Iterator[PrivateNode]:
+def broker(installed: Installed, rabbitmq: Installation) -> Iterator[PrivateNode]:
     """A broker for the authority that the installed command founds in ``made``."""
     port = free_port()
     made = installed.home / "made"
@@ -183,6 +184,7 @@ def broker(installed: Installed) -> Iterator[PrivateNode]:
         "tarasul", "authority", "bootstrap", "made", "--agency", "MPW", "--agency", "MOF", "--broker-port", port
     )
     with PrivateNode(directory=made / "broker-node", tls=node_tls(made), amqps_port=port) as node:
+        assert node.installation == rabbitmq
         settings = made / "authority" / "authority.toml"
         settings.write_text(
             f'[broker]\nmanagement = "{node.management_url}"\ncredentials = "{node.credentials}"\nsizes = "trial"\n',

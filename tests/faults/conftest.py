@@ -4,14 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from broker.node_installation import Installation
 from tests.faults.bed import FaultBed
 
 CODES = ("MPW", "MOF", "SAB", "MOI")
 
 
 @pytest.fixture(scope="session")
-def shared_bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultBed]:
+def shared_bed(rabbitmq: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultBed]:
     with FaultBed(tmp_path_factory.mktemp("faults") / "bed", CODES) as bed:
+        assert bed.node.installation == rabbitmq
         yield bed
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from broker.node import PrivateNode
 from broker.node_identity import free_ports
+from broker.node_installation import Installation
 from gateway.bootstrap import bootstrap, node_tls
 from gateway.settings_files import BrokerPlace
 from tests.gateway.founding import CODES, NOW, found
@@ -32,7 +33,7 @@ def terminal(capsys: pytest.CaptureFixture[str]) -> Terminal:
 
 
 @pytest.fixture(scope="session")
-def topology_bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TopologyBed]:
+def topology_bed(rabbitmq: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TopologyBed]:
     """An authority of three agencies beside a running broker."""
     folder = tmp_path_factory.mktemp("topology") / "authority"
     amqps, management = free_ports(2)
@@ -47,4 +48,5 @@ def topology_bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TopologyB
     with PrivateNode(
         directory=folder / "broker-node", tls=node_tls(folder), amqps_port=amqps, management_port=management
     ) as node:
+        assert node.installation == rabbitmq
         yield TopologyBed(folder, node)

@@ -41,6 +41,11 @@ def _programs() -> Path:
     return found[-1]
 
 
+def postgres_release() -> str:
+    """Major release of the server that the tests use, such as ``15``."""
+    return _programs().parent.name
+
+
 class Postgres:
     """See the module's docstring."""
 

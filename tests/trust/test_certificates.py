@@ -157,6 +157,7 @@ def test_openssl_takes_transport_as_a_client_and_no_other(
         handshake(authority, server_files, tls_files(authority, purpose, tmp_path))
 
 
+@pytest.mark.usefixtures("rabbitmq")
 def test_the_broker_takes_transport_as_a_log_in_and_no_other(
     authority: MadeAuthority, server_files: tuple[Path, Path], tmp_path: Path
 ) -> None:
