@@ -96,7 +96,7 @@ async def absent_queues(connection: AbstractConnection, queues: Sequence[str]) -
             absent.append(queue)
             channel = None
         except ChannelAccessRefused:
-            # Since 4.3.1 a look needs a permission of its own; consuming will tell.
+            # In 4.2.6 and 4.3.0 a look takes a permission that no agency has; consuming will tell.
             channel = None
     if channel is not None:
         await channel.close()

@@ -41,6 +41,29 @@ class BrokerVersion:
         """A vhost can say which type a queue gets that was declared without one."""
         return self >= BrokerVersion(3, 11)
 
+    @property
+    def counts_first_delivery(self) -> bool:
+        """A quorum queue's first delivery carries ``x-delivery-count`` 0; since 3.12 only later ones carry it."""
+        return self < BrokerVersion(3, 12)
+
+    @property
+    def has_unlimited_delivery(self) -> bool:
+        """A delivery limit of −1 exists; before 4.0 it is refused. We set 1000 on both."""
+        return self >= BrokerVersion(4, 0)
+
+    @property
+    def topic_permissions_cover_cc(self) -> bool:
+        """Topic permissions look at ``CC`` and ``BCC`` too; before, only at the routing key."""
+        return self >= BrokerVersion(4, 0)
+
+    @property
+    def passive_declare_needs_permission(self) -> bool:
+        """A passive declare asks for a permission; before, any member sees any queue's counts.
+
+        Any permission on the queue will do; in 4.2.6 and 4.3.0 it had to be *configure*, which no agency has.
+        """
+        return self >= BrokerVersion(4, 2, 6)
+
     def vhost_metadata(self) -> dict[str, str]:
         """What a vhost is made with besides its name."""
         return {"default_queue_type": "quorum"} if self.vhost_has_queue_type else {}

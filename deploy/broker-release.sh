@@ -30,6 +30,8 @@ if [ ! -e "$home/ready" ]; then
     mkdir -p "$home/sbin"
     debootstrap --variant=minbase --include=rabbitmq-server "$suite" "$tree" "$mirror" >"$home/log" 2>&1 ||
         { tail -n 20 "$home/log" >&2; fail "debootstrap failed"; }
+    # Not every release makes it; without it no node finds the host of its own name.
+    printf '127.0.0.1 localhost\n::1 localhost\n' >"$tree/etc/hosts"
     # The scripts of the same names in the tree, run with the tree as their root. What a node is given (its own folder and
     # what lies beside it) must be seen there under the same paths; the mount namespace goes with the process.
     for program in rabbitmq-server rabbitmqctl; do

@@ -13,6 +13,7 @@ import pytest
 
 from broker.node import PrivateNode
 from broker.node_installation import Installation, find_installation
+from broker.versions import BrokerVersion
 
 ASKED = "rabbitmq"
 _running: list[pytest.Item] = []
@@ -22,6 +23,12 @@ _running: list[pytest.Item] = []
 def rabbitmq() -> Installation:
     """The RabbitMQ on which the tests run."""
     return find_installation()
+
+
+@pytest.fixture(scope="session")
+def broker_version(rabbitmq: Installation) -> BrokerVersion:
+    """Its release, for what differs from one to the next."""
+    return BrokerVersion.parse(rabbitmq.version)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

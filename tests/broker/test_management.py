@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from broker.management import Credentials, Management, path
-from broker.versions import BrokerVersion
 from schemas.errors import ErrorCode, Refused
 from tests.broker.bed import Broker
 
@@ -165,29 +164,3 @@ def test_what_is_not_there_is_none_and_its_deletion_no_error(broker: Broker) -> 
 
 def test_the_version_is_the_brokers(broker: Broker) -> None:
     assert str(broker.management.version()) == broker.node.version
-
-
-@pytest.mark.parametrize(
-    ("text", "version"),
-    [
-        ("3.10.8", (3, 10, 8)),
-        ("3.13", (3, 13, 0)),
-        ("4.1.0-rc.2", (4, 1, 0)),
-        ("4.3.1+build", (4, 3, 1)),
-    ],
-)
-def test_versions_are_read(text: str, version: tuple[int, int, int]) -> None:
-    found = BrokerVersion.parse(text)
-    assert (found.major, found.minor, found.patch) == version
-
-
-@pytest.mark.parametrize("text", ["3.10.7", "3.9.29", "2.0.0", "", "four", "x3.10.8", "3"])
-def test_what_is_too_old_or_no_version_is_refused(text: str) -> None:
-    with pytest.raises(Refused) as refused:
-        BrokerVersion.parse(text)
-    assert refused.value.code is ErrorCode.BROKER_REFUSED
-
-
-@pytest.mark.parametrize(("text", "has_type"), [("3.10.8", False), ("3.11.0", True), ("4.3.1", True)])
-def test_only_since_3_11_a_vhost_says_which_type_a_queue_gets(text: str, has_type: bool) -> None:
-    assert bool(BrokerVersion.parse(text).vhost_metadata()) == has_type

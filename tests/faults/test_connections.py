@@ -64,7 +64,7 @@ def test_fifty_losses_with_a_full_window_dead_letter_no_healthy_letter(
     with bed.load("MPW", ["MOF"], PREFETCH, urgent_every=0):
         pass
     bed.wait_states("MPW", "sent", PREFETCH)
-    with SmallDisk(tmp_path / "disk") as disk, bed.look("SAB") as looker:
+    with SmallDisk(tmp_path / "disk") as disk, bed.look("MOF") as looker:
         proxy.refuse()
         store = disk.store(bed, "MOF")
         bed.begin("MOF", broker_port=proxy.port, quick_to_reconnect=True, store=store).wait_answering()
@@ -78,7 +78,7 @@ def test_fifty_losses_with_a_full_window_dead_letter_no_healthy_letter(
         disk.free()
         proxy.accept()
         assert bed.close_books().delivered == PREFETCH
-        assert looker.depth("dead-letter") == 0
+        assert bed.ready_messages("dead-letter") == 0
         assert bed.count("MOF", "quarantine") == 0
 
 
