@@ -13,12 +13,14 @@ demo: setup ## 52 agencies, a story, and the books (ONCE=1: no terminal; FEW=1: 
 	@$(BIN)/tarasul demo run run/demo $(if $(ONCE),--once) $(if $(FEW),--few)
 
 # RABBITMQ=4 or sid: what needs a broker, on that release of Debian's package (see deploy/broker-release.sh).
+# RABBITMQ=container: what starts its broker itself, on one in a container (see tests/support/container_node.py).
 # RECORD=1: a green run is written down in docs/tested-on.md.
-ON := $(if $(RABBITMQ),RABBITMQ_HOME="$$(sh deploy/broker-release.sh $(RABBITMQ))" && export RABBITMQ_HOME &&)
-AND := $(if $(RABBITMQ), and broker)
+HOME_OF = RABBITMQ_HOME="$$(sh deploy/broker-release.sh $(RABBITMQ))" && export RABBITMQ_HOME &&
+ON := $(if $(RABBITMQ),$(if $(filter container,$(RABBITMQ)),export TARASUL_NODE=container &&,$(HOME_OF)))
+AND := $(if $(RABBITMQ), and $(if $(filter container,$(RABBITMQ)),container,broker))
 RUN = $(if $(RECORD),TARASUL_RECORD="make $@$(if $(RABBITMQ), RABBITMQ=$(RABBITMQ))") $(BIN)/pytest
 
-test: check ## everything that must hold, on a real broker (RABBITMQ=4, sid: on another release)
+test: check ## everything that must hold, on a real broker (RABBITMQ=4, sid, container: on another)
 	@$(ON) $(if $(RABBITMQ),,TARASUL_ALL_CODES=1) $(RUN) -m "not slow$(AND)" $(PYTEST)
 
 test-slow: setup ## kills, faults and floods; the authority on both databases; the demonstration; the wheel

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from broker.management import Credentials, Management
-from broker.node import PrivateNode
+from tests.broker_tests import node_type
 from tests.support.postgres import postgres_release
 
 DOCUMENT = Path("docs", "tested-on.md")
@@ -134,6 +134,6 @@ def _why_not(session: pytest.Session) -> str | None:
 
 def _broker() -> tuple[str, str]:
     """Releases of RabbitMQ and Erlang, as a node reports them."""
-    with PrivateNode() as node, Management(node.management_url, Credentials.read(node.credentials)) as management:
+    with node_type()() as node, Management(node.management_url, Credentials.read(node.credentials)) as management:
         overview = management.get("/api/overview")
         return str(management.version()), str(overview["erlang_version"])

@@ -4,14 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from broker.node_installation import Installation
+from broker.node import PrivateNode
 from tests.authority.bed import CODES, AuthorityBed
 
 
 @pytest.fixture(scope="session")
-def shared_bed(rabbitmq: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuthorityBed]:
-    with AuthorityBed(tmp_path_factory.mktemp("authority") / "bed", CODES) as bed:
-        assert bed.node.installation == rabbitmq
+def shared_bed(new_node: type[PrivateNode], tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuthorityBed]:
+    with AuthorityBed(tmp_path_factory.mktemp("authority") / "bed", CODES, node_type=new_node) as bed:
         yield bed
 
 

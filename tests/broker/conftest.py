@@ -6,15 +6,13 @@ import pytest
 
 from broker.management import Credentials, Management
 from broker.node import PrivateNode
-from broker.node_installation import Installation
 from broker.topology_apply import apply
 from tests.broker.bed import Broker, Publishers, Sessions
 
 
 @pytest.fixture(scope="session")
-def shared_node(rabbitmq: Installation) -> Iterator[PrivateNode]:
-    with PrivateNode() as node:
-        assert node.installation == rabbitmq
+def shared_node(new_node: type[PrivateNode]) -> Iterator[PrivateNode]:
+    with new_node() as node:
         yield node
 
 

@@ -123,9 +123,9 @@ def test_nothing_runs_on_when_the_keeper_itself_is_killed(owned_nodes: dict[str,
     assert [p for p in node.processes if p in running()] == []
 
 
-def test_two_nodes_run_side_by_side_and_listen_on_loopback_alone(shared_node: PrivateNode) -> None:
-    one = shared_node
-    with PrivateNode() as other:
+@pytest.mark.usefixtures("rabbitmq")
+def test_two_nodes_run_side_by_side_and_listen_on_loopback_alone() -> None:
+    with PrivateNode() as one, PrivateNode() as other:
         addresses = listened_by(below(os.getpid()))
         hosts = {host for host, _ in addresses}
         assert hosts <= {"127.0.0.1", "::1"}
@@ -147,8 +147,9 @@ def test_two_nodes_run_side_by_side_and_listen_on_loopback_alone(shared_node: Pr
         # A certificate of one is nothing to the other.
         context = probe_context(other.tls.broker.authority, one.client("MPW").certificate, one.client("MPW").key)
         assert not answers_amqp("127.0.0.1", other.amqps_port, context, "localhost")
-    assert one.running
-    assert not other.directory.exists()
+        other.close()
+        assert one.running
+        assert not other.directory.exists()
 
 
 def vhosts(node: PrivateNode) -> set[str]:

@@ -26,8 +26,8 @@ STARTS_A_NODE = """
         PrivateNode().start()
 
     @pytest.fixture
-    def far_away(rabbitmq):
-        return rabbitmq
+    def far_away(new_node):
+        return new_node
 
     def test_that_asks(far_away):
         pass
@@ -123,5 +123,5 @@ def test_a_test_that_starts_a_node_unasked_fails_and_one_that_asks_from_afar_is_
     assert "1 failed, 1 passed" in done.stdout
     assert "must ask for the fixture rabbitmq" in done.stdout
 
-    marked = _run(tmp_path, STARTS_A_NODE, "-q", "-m", "broker", "--collect-only")
+    marked = _run(tmp_path, STARTS_A_NODE, "-q", "-m", "broker and container", "--collect-only")
     assert marked.stdout.startswith("test_it.py::test_that_asks\n\n1/2 tests collected")

@@ -4,16 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from broker.node_installation import Installation
+from broker.node import PrivateNode
 from tests.faults.bed import FaultBed
 
 CODES = ("MPW", "MOF", "SAB", "MOI")
 
 
 @pytest.fixture(scope="session")
-def shared_bed(rabbitmq: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultBed]:
-    with FaultBed(tmp_path_factory.mktemp("faults") / "bed", CODES) as bed:
-        assert bed.node.installation == rabbitmq
+def shared_bed(new_node: type[PrivateNode], tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultBed]:
+    with FaultBed(tmp_path_factory.mktemp("faults") / "bed", CODES, node_type=new_node) as bed:
         yield bed
 
 

@@ -7,7 +7,6 @@ import pytest
 
 from broker.node import PrivateNode
 from broker.node_identity import free_ports
-from broker.node_installation import Installation
 from gateway.bootstrap import bootstrap, node_tls
 from gateway.settings_files import BrokerPlace
 from tests.gateway.founding import CODES, NOW, found
@@ -33,7 +32,7 @@ def terminal(capsys: pytest.CaptureFixture[str]) -> Terminal:
 
 
 @pytest.fixture(scope="session")
-def topology_bed(rabbitmq: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TopologyBed]:
+def topology_bed(new_node: type[PrivateNode], tmp_path_factory: pytest.TempPathFactory) -> Iterator[TopologyBed]:
     """An authority of three agencies beside a running broker."""
     folder = tmp_path_factory.mktemp("topology") / "authority"
     amqps, management = free_ports(2)
@@ -45,8 +44,7 @@ def topology_bed(rabbitmq: Installation, tmp_path_factory: pytest.TempPathFactor
         disk_bytes=10**12,
     )
     bootstrap(folder, CODES, NOW, broker=place, api_ports=range(1, len(CODES) + 1))
-    with PrivateNode(
+    with new_node(
         directory=folder / "broker-node", tls=node_tls(folder), amqps_port=amqps, management_port=management
     ) as node:
-        assert node.installation == rabbitmq
         yield TopologyBed(folder, node)

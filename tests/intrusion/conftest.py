@@ -4,16 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from broker.node_installation import Installation
+from broker.node import PrivateNode
 from tests.intrusion.siege import CODES, intruder
 from tests.support.adapters import Bed
 from tests.support.raw_client import RawClient
 
 
 @pytest.fixture(scope="session")
-def bed(rabbitmq: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
-    with Bed(tmp_path_factory.mktemp("intrusion") / "bed", CODES) as bed:
-        assert bed.node.installation == rabbitmq
+def bed(new_node: type[PrivateNode], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
+    with Bed(tmp_path_factory.mktemp("intrusion") / "bed", CODES, node_type=new_node) as bed:
         yield bed
 
 

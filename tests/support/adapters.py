@@ -251,10 +251,12 @@ class Bed:
     Attributes:
         folder: laid out as ``tarasul authority bootstrap`` does it.
         codes: agencies that exist; none of their adapters runs before :meth:`start`.
+        node_type: the node in which the broker runs.
     """
 
     folder: Path
     codes: Sequence[str]
+    node_type: type[PrivateNode] = PrivateNode
     adapters: dict[str, AdapterProcess] = field(default_factory=dict)
     authorities: dict[str, AdapterProcess] = field(default_factory=dict)
     _node: PrivateNode | None = None
@@ -269,7 +271,7 @@ class Bed:
     def __enter__(self) -> Self:
         place = BrokerPlace(sizes="trial")
         bootstrap(self.folder, self.codes, datetime.now(UTC), broker=place, api_ports=range(1, len(self.codes) + 1))
-        self._node = PrivateNode(directory=self.folder / "broker-node", tls=node_tls(self.folder))
+        self._node = self.node_type(directory=self.folder / "broker-node", tls=node_tls(self.folder))
         try:
             self._node.start()
             self.apply_topology()
