@@ -317,6 +317,8 @@ class PrivateNode:
             "RABBITMQ_NODENAME": self.identity.name,
             "RABBITMQ_CONF_ENV_FILE": str(configuration / "rabbitmq-env.conf"),
             "RABBITMQ_CONFIG_FILE": str(configuration / "rabbitmq.conf"),
+            # Or it would read those of the machine's own broker, in /etc/rabbitmq/conf.d, and obey them.
+            "RABBITMQ_CONFIG_FILES": str(configuration / "conf.d"),
             "RABBITMQ_ADVANCED_CONFIG_FILE": str(configuration / "advanced.config"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(configuration / "enabled_plugins"),
             "RABBITMQ_MNESIA_BASE": str(self.directory / "data"),

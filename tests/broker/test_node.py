@@ -168,6 +168,9 @@ def test_a_node_in_a_folder_keeps_its_data_ports_and_name(tmp_path: Path) -> Non
         assert not node.running
         node.start()
         assert "kept" in vhosts(node)
+        # The machine's own broker may have more configuration than its one file; none of it is this node's.
+        others = node.ctl("eval", "maps:get(additional_config_files, rabbit_prelaunch:get_context()).")
+        assert others.strip().startswith(f'"{folder}/')
 
         with pytest.raises(Refused) as refused:
             PrivateNode(directory=folder).start()

@@ -21,7 +21,6 @@ from broker.node_installation import Installation, find_installation
 from broker.node_link import KeeperLink
 
 IMAGE = os.environ.get("TARASUL_IMAGE", "rabbitmq:4-management")
-NO_SUCH_FOLDER = "/nowhere"
 
 
 @functools.cache
@@ -109,5 +108,4 @@ class _ContainerKeeper(KeeperLink):
 
 def _environment(node: ContainerNode) -> dict[str, str]:
     """The node's own, but for the path, which is the image's."""
-    given = node._environment() | {"RABBITMQ_CONFIG_FILES": NO_SUCH_FOLDER}
-    return {name: value for name, value in given.items() if name != "PATH"}
+    return {name: value for name, value in node._environment().items() if name != "PATH"}
