@@ -17,8 +17,8 @@ TEXTS: Mapping[E, T] = {
         502,
         "رفض وسيط الرسائل الطلب {request}: {problem}.",
         "The broker refused {request}: {problem}.",
-        "تحقق من صلاحيات المستخدم الإداري ومن إصدار RabbitMQ (من 3.10 إلى 4.3).",
-        "Check the management user's rights and the release of RabbitMQ (3.10 to 4.3).",
+        "تحقق من صلاحيات المستخدم الإداري ومن إصدار RabbitMQ (من 3.10.8 إلى 4.3).",
+        "Check the management user's rights and the release of RabbitMQ (3.10.8 to 4.3).",
     ),
     E.BROKER_UNREACHABLE: T(
         503,

@@ -52,8 +52,9 @@ def _blocks() -> Iterator[Block]:
 class Operator:
     """A shell whose variables last from one block to the next, on a machine of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, new_node: type[PrivateNode]) -> None:
         self._folder = folder
+        self._new_node = new_node
         self._state = folder / "environment"
         self._state.touch()
         [self._watch_port] = free_ports(1)
@@ -83,7 +84,7 @@ class Operator:
         directory.mkdir(mode=0o700)
         for name in ("management.json", "definitions.json"):
             shutil.copy2(self.home / "authority" / "broker" / name, directory / name)
-        self._node = PrivateNode(directory=directory, tls=node_tls(self.home))
+        self._node = self._new_node(directory=directory, tls=node_tls(self.home))
         self._node.start()
         place = BrokerPlace(
             port=self._node.amqps_port,
@@ -136,8 +137,8 @@ class Operator:
 
 
 @pytest.fixture
-def operator(tmp_path: Path) -> Iterator[Operator]:
-    somebody = Operator(tmp_path)
+def operator(tmp_path: Path, new_node: type[PrivateNode]) -> Iterator[Operator]:
+    somebody = Operator(tmp_path, new_node)
     try:
         yield somebody
     finally:
