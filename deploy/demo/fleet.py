@@ -9,6 +9,7 @@ from rich.table import Table
 
 from agency_adapter import labels
 from agency_adapter.client import segment
+from agency_adapter.printing import minute
 from deploy.demo import letters
 from deploy.demo.stage import Stage, eventually
 from deploy.demo.telling import Telling
@@ -18,6 +19,8 @@ from schemas.delivery import TERMINAL_STATES
 from schemas.working_time import KUWAIT
 
 ISSUER, ABSENT, LEFT, SENDER = "CSC", "ZH", "KAPF", "MPW"
+REGISTERING = ("MOF", ABSENT)
+CLERK = "كاتب السجل العام"
 OVERDUE_SECONDS = 4
 HOSTS = 4
 BOARD_COLUMNS = 13
@@ -97,10 +100,24 @@ class Fleet:
         stage.start(ABSENT)
         eventually(lambda: self._ended(ISSUER, self._circular), "circular at the absent agency")
         late = eventually(lambda: self._ended(SENDER, self._overdue), "late letter") or {}
-        delivered = sum(each["state"] == "delivered" for each in self._letter(ISSUER, self._circular)["transmissions"])
+        for code in REGISTERING:
+            act = {"registered_by": CLERK}
+            stage.client(code).post(f"/v1/inbox/{segment(self._circular)}/registration", act)
+
+        def registered() -> dict[str, Any] | None:
+            letter = self._letter(ISSUER, self._circular)
+            return letter if letter["progress"]["registered"] == len(REGISTERING) else None
+
+        circular = eventually(registered, "circular registered") or {}
+        progress = circular["progress"]
         [outcome] = late["transmissions"]
         telling.facts(
-            (("التعميم", "circular"), f"{delivered} / 51"),
+            (("التعميم", "circular"), f"{progress['delivered']} / {progress['recipients']}"),
+            (("قيدُه مستحق على الجميع قبل", "all owe its registration by"), _due(circular)),
+            (
+                ("قيّدته", "registered it"),
+                f"{progress['registered']} / {progress['recipients']}: {' '.join(REGISTERING)}",
+            ),
             (("كتاب فات موعده", "a letter past its deadline"), late["subject"]),
             (
                 ("حالته", "state"),
@@ -131,6 +148,11 @@ class Fleet:
     def _ended(self, code: str, letter_id: str) -> dict[str, Any] | None:
         letter = self._letter(code, letter_id)
         return letter if all(each["state"] in TERMINAL_STATES for each in letter["transmissions"]) else None
+
+
+def _due(letter: Mapping[str, Any]) -> str:
+    """Until when the last of its recipients is to register it."""
+    return minute(max(each["acknowledgement_due"] for each in letter["transmissions"]))
 
 
 def _board(letter: Mapping[str, Any]) -> Table:

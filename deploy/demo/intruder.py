@@ -5,7 +5,9 @@ exchange that SAB's account may write to,
 
 * a *forged* letter: MPW's header, another text, a signature by a key of the intruder's own;
 * an *altered* letter: MPW's genuine letter with one character changed;
-* a *replayed* letter: MPW's genuine letter, byte for byte.
+* a *replayed* letter: MPW's genuine letter, byte for byte;
+* a *poisoned* one: its header is JSON nested so deep that a careless reader dies of it, and dies again whenever it is
+  started.
 """
 
 import asyncio
@@ -23,6 +25,7 @@ from broker.publishing import Outcome, Outgoing
 from broker.session import Session, SessionState
 
 PATIENCE_SECONDS = 60.0
+DEPTH = 1_400
 
 
 def _encode(raw: bytes) -> bytes:
@@ -44,7 +47,8 @@ def hostile_messages(genuine: bytes) -> dict[str, bytes]:
     forged = signing_input + b"." + _encode(r.to_bytes(32, "big") + s.to_bytes(32, "big"))
     text = _decode(payload).decode()
     altered = b".".join((header, _encode(text.replace("60٪", "90٪").encode()), signature))
-    return {"forged": forged, "altered": altered, "replayed": genuine}
+    poisoned = b".".join((_encode(b'{"alg":' + b"[" * DEPTH + b"]" * DEPTH + b"}"), payload, signature))
+    return {"forged": forged, "altered": altered, "replayed": genuine, "poisoned": poisoned}
 
 
 async def publish(address: BrokerAddress, agency: str, routing_key: str, messages: dict[str, bytes]) -> list[str]:

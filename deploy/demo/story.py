@@ -181,9 +181,9 @@ class Story:
         telling.chapter("متسلل يملك حساب جهة حقيقية", "an intruder with an agency's real account")
         telling.say(
             f"من يملك حساب {AGENCIES[AUDITOR].name_ar} لدى الوسيط ينشر إلى {AGENCIES[RECIPIENT].name_ar} كتاباً مزوراً، "
-            "وآخر معدّلاً، ونسخة أصلية معادة من كتاب الأشغال.",
-            f"Whoever holds {AUDITOR}'s broker account publishes to {RECIPIENT} a forged letter, an altered one, and "
-            f"a genuine letter of {SENDER}, replayed.",
+            "وآخر معدّلاً، ونسخة أصلية معادة من كتاب الأشغال، ورسالة مسمومة تُسقط قارئاً غير حذر.",
+            f"Whoever holds {AUDITOR}'s broker account publishes to {RECIPIENT} a forged letter, an altered one, "
+            f"a genuine letter of {SENDER}, replayed, and one made to kill a careless reader.",
         )
         genuine = stage.client(AUDITOR).get_bytes(f"/v1/letters/{segment(self.letter_id)}/jws")
         before = self._evidence()

@@ -99,8 +99,8 @@ def test_the_books_have_these_members_and_sums_and_no_others(finished: Played) -
         "unverified": 0,
         # 103 transmissions; a receipt for each, and one of a registration.
         "journalled": 207,
-        # The adapter's statements about the three hostile messages.
-        "dead_letters": {"filed": 3},
+        # The adapter's statements about the four hostile messages.
+        "dead_letters": {"filed": 4},
         "differences": [],
         "balanced": True,
     }
@@ -108,10 +108,12 @@ def test_the_books_have_these_members_and_sums_and_no_others(finished: Played) -
         "foreign_exchange",
         "signature_invalid",
         "signature_invalid",
+        "token_malformed",
     ]
     for intruder in intruders:
         assert set(intruder) == {"at", "reason", "publisher", "claimed_sender", "copies", "explanation"}
-        assert (intruder["at"], intruder["publisher"], intruder["claimed_sender"]) == ("MOF", "SAB", "MPW")
+        claimed = None if intruder["reason"] == "token_malformed" else "MPW"  # the poisoned one names nobody
+        assert (intruder["at"], intruder["publisher"], intruder["claimed_sender"]) == ("MOF", "SAB", claimed)
         assert intruder["copies"] == 1
 
 
@@ -147,10 +149,11 @@ def test_with_all_52_every_letter_has_its_outcome_and_stands_in_the_record(finis
     # As with three agencies, and: a circular to 51, a letter to an agency that left, one past its deadline.
     assert (books["accepted"], books["transmissions"]) == (105, 156)
     assert (books["delivered"], books["not_delivered"], books["refused"]) == (154, 1, 1)
-    # Every transmission, every receipt of a recipient (the agency that left has signed none), a registration.
-    assert books["journalled"] == 156 + 155 + 1
-    assert books["dead_letters"] == {"filed": 4, "refused": 1}
-    for said in ("connections:  102", "50 / 51", "51 / 51", "تعذّر تسليمه not delivered", "رُفِض refused"):
+    # Every transmission, every receipt of a recipient (the agency that left has signed none), and registrations: of
+    # the first letter, and by two agencies of the circular.
+    assert books["journalled"] == 156 + 155 + 1 + 2
+    assert books["dead_letters"] == {"filed": 5, "refused": 1}
+    for said in ("connections:  102", "50 / 51", "51 / 51", "2 / 51", "تعذّر تسليمه not delivered", "رُفِض refused"):
         assert said in finished_fleet.out
     assert finished_fleet.left_over() == []
 
