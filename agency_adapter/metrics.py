@@ -17,6 +17,10 @@ from broker.clock import Clock
 from broker.session import SessionState
 
 LOOP_PROBE_SECONDS = 0.5
+LONG_SECONDS = 0.05
+"""Of CPU: a count that takes longer is not made again at once."""
+REST = 10
+"""How many times as long the last count stands."""
 
 
 class Metrics(Collector):
@@ -46,6 +50,8 @@ class Metrics(Collector):
         self._live = live
         self._session_state = session_state
         self._certificate_days = certificate_days
+        self._rests_until = 0.0
+        self._last_states: tuple[Metric, ...] = ()
         self.registry = CollectorRegistry()
         self.registry.register(self)
         self.delivered_after = Histogram(
@@ -85,7 +91,7 @@ class Metrics(Collector):
         """Called by the registry at each scrape."""
         yield from self._counted()
         yield from self._depths()
-        yield from self._states()
+        yield from self._rested_states()
         certificates = GaugeMetricFamily(
             "tarasul_certificate_days_left", "Days until a certificate expires.", labels=["agency", "purpose"]
         )
@@ -119,6 +125,19 @@ class Metrics(Collector):
                     oldest.add_metric(labels, max(0, now - depth.oldest) / 1000)
         yield waiting
         yield oldest
+
+    def _rested_states(self) -> Iterable[Metric]:
+        """The counts by state, which walk whole tables; where that takes long, the last ones for ten times as long.
+
+        Anybody on this machine may ask for metrics, again and again, and letters wait meanwhile.
+        """
+        now = self._clock.monotonic()
+        if now >= self._rests_until:
+            began = time.thread_time()
+            self._last_states = tuple(self._states())
+            took = time.thread_time() - began
+            self._rests_until = now + took * REST if took > LONG_SECONDS else 0.0
+        return self._last_states
 
     def _states(self) -> Iterable[Metric]:
         families = (

@@ -4,8 +4,9 @@ import fcntl
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import URL, Engine, create_engine, event
 
 from schemas.errors import ErrorCode, Refused
 
@@ -31,15 +32,17 @@ def open_store(path: Path, *, busy_ms: int = 1000) -> Engine:
     """
     if not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-    return _engine(f"sqlite:///{path}", (f"PRAGMA busy_timeout = {busy_ms}", *_SETTINGS))
+    url = URL.create("sqlite", database=str(path))
+    return _engine(url, (f"PRAGMA busy_timeout = {busy_ms}", *_SETTINGS), begin="BEGIN IMMEDIATE")
 
 
 def open_for_reading(path: Path) -> Engine:
     """An engine that cannot change the store, for listings and for readers beside a running adapter."""
-    return _engine(f"sqlite:///file:{path}?mode=ro&uri=true", ("PRAGMA query_only = ON", "PRAGMA busy_timeout = 1000"))
+    url = URL.create("sqlite", database=f"file:{quote(str(path))}", query={"mode": "ro", "uri": "true"})
+    return _engine(url, ("PRAGMA query_only = ON", "PRAGMA busy_timeout = 1000"), begin="BEGIN")
 
 
-def _engine(url: str, settings: tuple[str, ...]) -> Engine:
+def _engine(url: URL, settings: tuple[str, ...], *, begin: str) -> Engine:
     engine = create_engine(url, connect_args={"check_same_thread": False})
 
     @event.listens_for(engine, "connect")
@@ -51,8 +54,6 @@ def _engine(url: str, settings: tuple[str, ...]) -> Engine:
         for setting in settings:
             cursor.execute(setting)
         cursor.close()
-
-    begin = "BEGIN" if "mode=ro" in url else "BEGIN IMMEDIATE"
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:

@@ -127,3 +127,16 @@ def test_a_store_has_one_owner(tmp_path: Path) -> None:
     assert refusal.value.code is ErrorCode.STORE_LOCKED
     lock.release()
     StoreLock(tmp_path / "store.db").release()
+
+
+@pytest.mark.parametrize("name", ["a b", "50%20", "why?", "no. #1", "أرشيف"])
+def test_a_store_is_where_its_path_says_whatever_signs_are_in_it(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    engine = open_store(folder / "store.db")
+    with engine.begin() as connection:
+        metadata.create_all(connection)
+        connection.execute(insert(notes), [{"text": "here"}])
+    engine.dispose()
+    assert stored(folder / "store.db") == ["here"]
+    assert {file.name for file in tmp_path.iterdir()} == {name}
