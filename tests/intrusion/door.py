@@ -4,6 +4,7 @@ with Door(port, tls_context(root, certificate)) as door:
     assert door.log_in() == OPEN
 """
 
+import contextlib
 import socket
 import ssl
 import struct
@@ -48,6 +49,7 @@ class Door:
         self._context = context
         self._received = b""
         self._channel_max = 0
+        self._open = False
         self.mechanisms: list[str] = []
 
     def __enter__(self) -> Self:
@@ -56,6 +58,12 @@ class Door:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with contextlib.suppress(OSError, _RefusedError):
+            if self._open:
+                # A broker may never notice that a connection without heartbeats was only hung up.
+                self._send(0, commands.Connection.Close(reply_code=200, reply_text="", class_id=0, method_id=0))
+                while not isinstance(self._receive(), commands.Connection.CloseOk):
+                    pass
         self._socket.close()
 
     def log_in(self, mechanism: str = "EXTERNAL", response: str = "", *, vhost: str = VHOST) -> str:
@@ -81,6 +89,7 @@ class Door:
             return HUNG_UP
         except _RefusedError as error:
             return str(error)
+        self._open = True
         return OPEN
 
     def open_channel(self, number: int) -> str:
