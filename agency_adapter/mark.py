@@ -101,7 +101,7 @@ class Mark:
         return self.reserved.get(f"{direction}:{year}", 0)
 
     def save(self, *, flush: bool) -> None:
-        """Replace the file; with ``flush``, not before it is on the disk.
+        """Replace the file, whole whatever happens; with ``flush``, this returns when a power cut cannot undo it.
 
         Raises:
             Refused: ``storage_full`` or ``store_unavailable``; the file is the old one then.
@@ -130,8 +130,8 @@ class Mark:
         with os.fdopen(os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
             file.write(content)
             file.flush()
-            if flush:
-                os.fsync(file.fileno())
+            # Always: a name that a power cut leaves on an empty file would keep the adapter from starting.
+            os.fsync(file.fileno())
         fresh.replace(self.path)
         if flush:
             folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
