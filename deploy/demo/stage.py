@@ -165,12 +165,11 @@ class Stage:
     def _set(self) -> None:
         if (self.folder / MARKER).exists():
             self._clear()
-        watch, *ports = free_ports(1 + len(self.codes))
-        api_ports = dict(zip(self.codes, ports, strict=True))
-        self._found(list(api_ports.values()))
+        self._found()
         self._node = PrivateNode(directory=self.folder / "broker-node", tls=node_tls(self.folder))
         self._node.start()
-        # Only now it is known: a node that finds a port taken begins again with others.
+        # Only now are the node's ports known: it takes any that are free, also those that a program is to have later.
+        watch, *ports = free_ports(1 + len(self.codes))
         place = BrokerPlace(
             port=self._node.amqps_port,
             management=self._node.management_url,
@@ -178,10 +177,10 @@ class Stage:
             sizes="trial",
             disk_bytes=shutil.disk_usage(self.folder).total,
         )
-        write_settings(self.folder, place, api_ports, watch_port=watch)
+        write_settings(self.folder, place, dict(zip(self.codes, ports, strict=True)), watch_port=watch)
         self.run("authority", "topology", "apply", "--config", str(self.authority))
 
-    def _found(self, api_ports: Sequence[int]) -> None:
+    def _found(self) -> None:
         """The authority, with the marker in it from the start: a stage killed here leaves nothing in the next's way."""
         if self.folder.exists() and not (self.folder.is_dir() and not any(self.folder.iterdir())):
             raise Refused(ErrorCode.ALREADY_BOOTSTRAPPED, path=str(self.folder))
@@ -189,7 +188,9 @@ class Stage:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=f".{self.folder.name}.", dir=self.folder.parent) as beside:
                 founded = Path(beside) / "founded"
-                bootstrap(founded, self.codes, datetime.now(UTC), broker=BrokerPlace(), api_ports=api_ports)
+                # Where broker and adapters listen is written again once the node has its ports.
+                none_yet = [0] * len(self.codes)
+                bootstrap(founded, self.codes, datetime.now(UTC), broker=BrokerPlace(), api_ports=none_yet)
                 (founded / MARKER).write_text("Made by 'tarasul demo run', which clears this folder.\n", "utf-8")
                 founded.replace(self.folder)
         except OSError as error:

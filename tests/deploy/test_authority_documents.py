@@ -20,12 +20,11 @@ import pytest
 from agency_adapter.settings import read_settings
 from broker.configuration import FILES
 from broker.node import PrivateNode
-from broker.node_identity import free_ports
 from deploy.demo.stage import COMMAND
 from gateway.bootstrap import node_tls
 from gateway.settings_files import BrokerPlace, write_settings
 from schemas.agencies import connected
-from tests.support.adapters import eventually
+from tests.support.adapters import eventually, free_port
 
 TREE = Path(__file__).parents[2]
 PAGES = TREE / "docs" / "authority"
@@ -57,7 +56,7 @@ class Operator:
         self._new_node = new_node
         self._state = folder / "environment"
         self._state.touch()
-        [self._watch_port] = free_ports(1)
+        self._watch_port = free_port()
         self.home = folder / "authority-of-kuwait"
         self.etc = folder / "etc"
         self._node: PrivateNode | None = None
