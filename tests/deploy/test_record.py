@@ -72,7 +72,7 @@ def test_read_again_the_books_are_those_of_the_demonstration(copy: Copy, finishe
         ("journal_tokens", "DELETE FROM journal_tokens", ["the journal has no "] * 10 + ["the journal lacks "]),
         ("journal_tokens", "UPDATE journal_tokens SET publisher = 'SAB' WHERE rowid = 1", ["the journal has no "]),
         ("journal_tokens", "UPDATE journal_tokens SET routing_key = 'x' WHERE rowid = 1", ["the journal has no "]),
-        ("dead_letters", "UPDATE dead_letters SET verdict = 'waiting'", ["3 dead letters are waiting: not judged"]),
+        ("dead_letters", "UPDATE dead_letters SET verdict = 'waiting'", ["4 dead letters are waiting: not judged"]),
         ("journal_gaps", "INSERT INTO journal_gaps DEFAULT VALUES", ["the journal has 1 gaps"]),
         ("answers", "INSERT INTO answers (relay_state) VALUES (1)", ["1 answers of the authority were never"]),
         ("answers", "INSERT INTO answers (relay_state) VALUES ('x')", ["1 answers of the authority were never"]),
