@@ -1,7 +1,6 @@
 """What the API answers. Times are RFC 3339 with Kuwait's offset; codes are those of the letter itself."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -43,18 +42,6 @@ class Transmission(Answer):
     acknowledgement_due: str | None
 
 
-class Progress(Answer):
-    """How far a letter has come: of ``recipients``, how many have it, and how many have registered it.
-
-    ``overdue``: how many registrations are owed whose time is over; null for a type that owes none.
-    """
-
-    recipients: int
-    delivered: int
-    registered: int
-    overdue: int | None
-
-
 class OutgoingLetter(Answer):
     direction: Literal["outgoing"] = "outgoing"
     id: str
@@ -68,7 +55,7 @@ class OutgoingLetter(Answer):
     accepted_at: str
     expires_at: str
     digest: str
-    progress: Progress
+    progress: view.Progress
     transmissions: tuple[Transmission, ...]
 
 
@@ -275,7 +262,7 @@ def outgoing_letter(letter: view.OutgoingLetter) -> OutgoingLetter:
         accepted_at=moment(letter.accepted_at),
         expires_at=moment(letter.expires_at),
         digest=letter.digest,
-        progress=Progress(**asdict(letter.progress)),
+        progress=letter.progress,
         transmissions=tuple(
             Transmission(
                 recipient=each.recipient,

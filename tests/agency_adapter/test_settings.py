@@ -40,7 +40,7 @@ def test_paths_are_relative_to_the_file_and_may_be_absolute(tmp_path: Path, monk
 
 @pytest.mark.parametrize("node", ["10.0.0.7:5671", "[::1]:5671", "broker-1.example.gov.kw:5671"])
 def test_nodes_are_hosts_with_ports(tmp_path: Path, node: str) -> None:
-    read(tmp_path, LEAST.replace("broker.example:5671", node))
+    assert read(tmp_path, LEAST.replace("broker.example:5671", node)).broker.nodes == (node,)
 
 
 @pytest.mark.parametrize(
