@@ -15,12 +15,12 @@ answer, with other content ``idempotency_conflict``; no number is given twice.
 
 import hashlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, insert, select
+from sqlalchemy import Connection, Engine, bindparam, func, insert, select
 
 from agency_adapter import numbers
 from agency_adapter.directory_cache import DirectoryCache
@@ -89,7 +89,6 @@ class Acceptance:
         mark: beside the store.
         room: on the store's disk.
         clock: for times and identifiers.
-        committed: called after each commit, to wake the relay.
     """
 
     def __init__(
@@ -102,7 +101,6 @@ class Acceptance:
         mark: Mark,
         room: Room,
         clock: Clock,
-        committed: Callable[[], None],
     ) -> None:
         self._agency = agency
         self._writer = writer
@@ -112,7 +110,6 @@ class Acceptance:
         self._mark = mark
         self._room = room
         self._clock = clock
-        self._committed = committed
         self.accepted = 0
 
     async def accept(self, request: LetterRequest, idempotency_key: str | None = None) -> Accepted:
@@ -144,7 +141,6 @@ class Acceptance:
         if not accepted.repeated:
             self.accepted += 1
             passage(KillPoint.LETTER_COMMITTED)
-            self._committed()
         return accepted
 
     def _given_before(self, key: str, request_digest: str) -> Accepted | None:
@@ -229,13 +225,7 @@ class Acceptance:
                     numbers.written(self._agency, Direction.OUTGOING, year, sequence): sequence for sequence in series
                 }
                 # Numbers that the agency's own system used first are passed over; usually there are none.
-                used = set(
-                    connection.execute(
-                        select(letters.c.outgoing_no).where(
-                            letters.c.year == year, letters.c.outgoing_no.in_(list(by_number))
-                        )
-                    ).scalars()
-                )
+                used = set(connection.execute(_NUMBERS_USED, {"year": year, "numbers": list(by_number)}).scalars())
                 for number, sequence in by_number.items():
                     if number not in used and (year, number) not in own:
                         pending = left.pop(0)
@@ -254,7 +244,7 @@ class Acceptance:
 
     def _insert(self, connection: Connection, signed: Sequence[tuple[_Pending, bytes, str]]) -> None:
         now = self._clock.unix_ms()
-        last = connection.execute(select(func.max(letters.c.seq))).scalar() or 0
+        last = connection.execute(_LAST_LETTER).scalar() or 0
         rows, consignments = [], []
         for seq, (pending, token, digest) in enumerate(signed, last + 1):
             claims = pending.claims
@@ -295,21 +285,29 @@ class Acceptance:
                 }
                 for recipient, role in pending.recipients
             ]
-        connection.execute(insert(letters), rows)
-        connection.execute(insert(transmissions), consignments)
+        connection.execute(_INSERT_LETTER, rows)
+        connection.execute(_INSERT_TRANSMISSION, consignments)
+
+
+# Run for each letter, or few: building a statement costs more than running it.
+_LAST_LETTER = select(func.max(letters.c.seq))
+_INSERT_LETTER = insert(letters)
+_INSERT_TRANSMISSION = insert(transmissions)
+_NUMBERS_USED = select(letters.c.outgoing_no).where(
+    letters.c.year == bindparam("year"), letters.c.outgoing_no.in_(bindparam("numbers", expanding=True))
+)
+_ANSWERS = select(
+    letters.c.idempotency_key,
+    letters.c.request_digest,
+    letters.c.letter_id,
+    letters.c.outgoing_no,
+    letters.c.digest,
+).where(letters.c.idempotency_key.in_(bindparam("keys", expanding=True)))
 
 
 def _answers(connection: Connection, keys: Sequence[str]) -> dict[str, tuple[str, Accepted]]:
     """By idempotency key the digest of the request that first bore it, and the answer that it got."""
-    rows = connection.execute(
-        select(
-            letters.c.idempotency_key,
-            letters.c.request_digest,
-            letters.c.letter_id,
-            letters.c.outgoing_no,
-            letters.c.digest,
-        ).where(letters.c.idempotency_key.in_(keys))
-    )
+    rows = connection.execute(_ANSWERS, {"keys": keys})
     return {row[0]: (row[1], Accepted(row[2], row[3], row[4], repeated=True)) for row in rows}
 
 

@@ -1,7 +1,7 @@
 """Letters coming in: judge, commit with the receipts, acknowledge, answer.
 
 One batch is one transaction: inbox rows, quarantine rows and the signed receipts for all of them. Only when that is
-on the disk is the batch acknowledged, with one ack; only then do the receipts leave.
+on the disk is the batch acknowledged, with one ack; only then do the receipts leave, through the relay.
 
 Whether a letter is new is decided inside the transaction, in this order:
 
@@ -26,7 +26,7 @@ from agency_adapter.receipts import Answer, ReceiptDesk
 from agency_adapter.store.tables import inbox, receipts_issued
 from broker.clock import Clock
 from broker.kill_points import KillPoint, passage
-from broker.session import AfterAck, Delivery
+from broker.session import Delivery
 from broker.writer import Writer
 from schemas.envelope import Lane
 from schemas.reasons import IncidentReason, NonDeliveryReason
@@ -72,7 +72,6 @@ class Incoming:
         desk: signs receipts.
         quarantine: keeps what is not delivered.
         clock: for the instant of arrival.
-        wake: wakes the relay.
     """
 
     def __init__(
@@ -83,7 +82,6 @@ class Incoming:
         desk: ReceiptDesk,
         quarantine: Quarantine,
         clock: Clock,
-        wake: AfterAck,
     ) -> None:
         self._agency = agency
         self._writer = writer
@@ -91,10 +89,9 @@ class Incoming:
         self._desk = desk
         self._quarantine = quarantine
         self._clock = clock
-        self._wake = wake
         self.tally = Tally()
 
-    async def receive(self, lane: Lane, batch: Sequence[Delivery]) -> AfterAck:
+    async def receive(self, lane: Lane, batch: Sequence[Delivery]) -> None:
         """Take one batch from the inbox queue of ``lane``; returns after the commit."""
         passage(KillPoint.RECEIVED_UNVERIFIED)
         self._directory.require_valid()
@@ -109,7 +106,6 @@ class Incoming:
         passage(KillPoint.VERIFIED_UNCOMMITTED)
         self.tally.add(await self._writer.submit(self._commit, arrivals))
         passage(KillPoint.COMMITTED_UNACKED)
-        return self._wake
 
     def _judge(self, delivery: Delivery, lane: Lane) -> Judged:
         try:
@@ -187,7 +183,7 @@ class Incoming:
                     )
                 )
         if rows:
-            connection.execute(insert(inbox), rows)
+            connection.execute(_INSERT, rows)
         if repeated:
             self._desk.repeat(connection, repeated)
             connection.execute(
@@ -206,30 +202,29 @@ class Incoming:
         digests = [a.judged.digest for a in arrivals if not isinstance(a.judged, Incident)]
         if not digests:
             return set()
-        return set(
-            connection.execute(
-                select(receipts_issued.c.digest).where(
-                    receipts_issued.c.digest.in_(digests),
-                    receipts_issued.c.event.in_((ReceiptEvent.DELIVERED.value, ReceiptEvent.NOT_DELIVERED.value)),
-                )
-            ).scalars()
-        )
+        return set(connection.execute(_ANSWERED, {"digests": digests}).scalars())
 
     @staticmethod
     def _ids_in_use(connection: Connection, arrivals: Sequence[_Arrival]) -> dict[tuple[str, str], str]:
         letters = [a.judged for a in arrivals if isinstance(a.judged, Deliverable)]
         if not letters:
             return {}
-        rows = connection.execute(
-            select(inbox.c.sender, inbox.c.letter_id, inbox.c.digest).where(
-                # Not pairs, for which SQLite walks the whole inbox: what this finds besides them is never looked up.
-                inbox.c.sender.in_({judged.sender for judged in letters}),
-                inbox.c.letter_id.in_([judged.letter.id for judged in letters]),
-            )
-        )
+        senders = {judged.sender for judged in letters}
+        rows = connection.execute(_IDS_IN_USE, {"senders": senders, "ids": [judged.letter.id for judged in letters]})
         return {(sender, letter_id): digest for sender, letter_id, digest in rows}
 
 
+# Run for each letter, or few: building a statement costs more than running it.
+_INSERT = insert(inbox)
+_ANSWERED = select(receipts_issued.c.digest).where(
+    receipts_issued.c.digest.in_(bindparam("digests", expanding=True)),
+    receipts_issued.c.event.in_((ReceiptEvent.DELIVERED.value, ReceiptEvent.NOT_DELIVERED.value)),
+)
+_IDS_IN_USE = select(inbox.c.sender, inbox.c.letter_id, inbox.c.digest).where(
+    # Not pairs, for which SQLite walks the whole inbox: what this finds besides them is never looked up.
+    inbox.c.sender.in_(bindparam("senders", expanding=True)),
+    inbox.c.letter_id.in_(bindparam("ids", expanding=True)),
+)
 _COUNT_COPIES = (
     update(inbox)
     # Sender and id are the index.

@@ -21,7 +21,7 @@ from broker.clock import Clock
 from broker.kill_points import KillPoint, passage
 from broker.names import notice_routing_key
 from broker.outbox import CLOSED
-from broker.session import AfterAck, Delivery
+from broker.session import Delivery
 from broker.writer import Writer
 from schemas.delivery import TERMINAL_STATES, Effect, TransmissionState, advance
 from schemas.directory import KeyPurpose
@@ -86,7 +86,6 @@ class Notices:
         directory: as the adapter knows it now.
         quarantine: keeps what is no receipt of ours.
         clock: for times of arrival.
-        wake: wakes the relay, which has dead letters to publish when something was rejected.
     """
 
     def __init__(
@@ -96,17 +95,15 @@ class Notices:
         directory: DirectoryCache,
         quarantine: Quarantine,
         clock: Clock,
-        wake: AfterAck,
     ) -> None:
         self._agency = agency
         self._writer = writer
         self._directory = directory
         self._quarantine = quarantine
         self._clock = clock
-        self._wake = wake
         self.tally = NoticeTally()
 
-    async def receive(self, batch: Sequence[Delivery]) -> AfterAck:
+    async def receive(self, batch: Sequence[Delivery]) -> None:
         """Take one batch from the notices queue; returns after the commit, or the commits of a large one."""
         self._directory.require_valid()
         judged = (item for delivery in batch for item in self._judge(delivery))
@@ -116,7 +113,6 @@ class Notices:
             self.tally.add(await self._writer.submit(self._commit, part))
             part = list(islice(judged, LARGEST_PART))
         passage(KillPoint.RECEIPT_COMMITTED_UNACKED)
-        return self._wake
 
     def _judge(self, delivery: Delivery) -> Iterator[_Genuine | Rejected]:
         trick = transport_incident(delivery, notice_routing_key(self._agency))
@@ -195,7 +191,7 @@ class Notices:
                 fresh.append(_row(item, effect, now))
                 touched[transmission.seq] = transmission
         if fresh:
-            connection.execute(insert(receipts_received), fresh)
+            connection.execute(_INSERT, fresh)
             connection.execute(_UPDATE_TRANSMISSION, [item.values() for item in touched.values()])
         if repeated:
             connection.execute(_COUNT_COPY, repeated)
@@ -204,6 +200,28 @@ class Notices:
         return [tally, *(NoticeTally() for _ in groups[1:])]
 
 
+# Run for each letter, or few: building a statement costs more than running it.
+_INSERT = insert(receipts_received)
+_FIND_TOKENS = select(receipts_received.c.token_digest).where(
+    receipts_received.c.token_digest.in_(bindparam("digests", expanding=True))
+)
+_t = transmissions.c
+_FIND_TRANSMISSIONS = (
+    select(
+        _t.digest,
+        _t.recipient,
+        _t.seq,
+        _t.state,
+        _t.reason,
+        _t.ended_at,
+        _t.registered_no,
+        _t.conflicts,
+        _t.relay_state,
+        letters.c.accepted_at,
+    )
+    .join_from(transmissions, letters)
+    .where(_t.digest.in_(bindparam("digests", expanding=True)))
+)
 _UPDATE_TRANSMISSION = (
     update(transmissions)
     .where(transmissions.c.seq == bindparam("key"))
@@ -268,32 +286,14 @@ def _find_transmissions(connection: Connection, genuine: Sequence[_Genuine]) -> 
     digests = {item.receipt.sub_id.digest for item in genuine}
     if not digests:
         return {}
-    t = transmissions.c
-    rows = connection.execute(
-        select(
-            t.digest,
-            t.recipient,
-            t.seq,
-            t.state,
-            t.reason,
-            t.ended_at,
-            t.registered_no,
-            t.conflicts,
-            t.relay_state,
-            letters.c.accepted_at,
-        )
-        .join_from(transmissions, letters)
-        .where(t.digest.in_(digests))
-    )
+    rows = connection.execute(_FIND_TRANSMISSIONS, {"digests": digests})
     return {(row[0], row[1]): _Transmission(row[2], TransmissionState(row[3]), *tuple(row)[4:]) for row in rows}
 
 
 def _find_tokens(connection: Connection, genuine: Sequence[_Genuine]) -> set[str]:
     if not genuine:
         return set()
-    column = receipts_received.c.token_digest
-    wanted = [item.token_digest for item in genuine]
-    return set(connection.execute(select(column).where(column.in_(wanted))).scalars())
+    return set(connection.execute(_FIND_TOKENS, {"digests": [item.token_digest for item in genuine]}).scalars())
 
 
 def _row(item: _Genuine, effect: Effect, now: int) -> dict[str, object]:

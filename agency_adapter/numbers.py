@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Integer, bindparam, select
 from sqlalchemy.dialects.sqlite import insert
 
 from agency_adapter.store.tables import inbox, letters, number_series
@@ -48,13 +48,8 @@ def written(agency: str, direction: Direction, year: int, sequence: int) -> str:
 
 def take(connection: Connection, direction: Direction, year: int, count: int) -> range:
     """Take ``count`` consecutive numbers for ``year``, within the open transaction."""
-    first = next_number(connection, direction, year)
-    connection.execute(
-        insert(number_series)
-        .values(direction=direction, year=year, next=first + count)
-        .on_conflict_do_update(index_elements=["direction", "year"], set_={"next": first + count})
-    )
-    return range(first, first + count)
+    following: int = connection.execute(_TAKE, {"direction": direction, "year": year, "count": count}).scalar_one()
+    return range(following - count, following)
 
 
 def next_number(connection: Connection, direction: Direction, year: int) -> int:
@@ -63,6 +58,17 @@ def next_number(connection: Connection, direction: Direction, year: int) -> int:
     return (
         connection.execute(select(series.next).where(series.direction == direction, series.year == year)).scalar() or 1
     )
+
+
+_TAKE = (
+    insert(number_series)
+    .values(direction=bindparam("direction"), year=bindparam("year"), next=bindparam("count", type_=Integer) + 1)
+    .on_conflict_do_update(
+        index_elements=["direction", "year"],
+        set_={"next": number_series.c.next + bindparam("count", type_=Integer)},
+    )
+    .returning(number_series.c.next)
+)
 
 
 def gaps(connection: Connection, agency: str, direction: Direction, year: int) -> list[Gap]:

@@ -21,7 +21,7 @@ from agency_adapter.quarantine import Quarantine, Rejected, unauthentic
 from agency_adapter.store.tables import incidents
 from broker.clock import Clock
 from broker.names import order_routing_key
-from broker.session import AfterAck, Delivery
+from broker.session import Delivery
 from broker.writer import Writer
 from schemas.directory import KeyPurpose
 from schemas.errors import Refused
@@ -55,7 +55,6 @@ class Orders:
         directory: as the adapter knows it now.
         quarantine: keeps what is no order that this release understands.
         clock: for times of arrival.
-        wake: wakes the relay, which has dead letters to publish when something was rejected.
     """
 
     def __init__(
@@ -65,16 +64,14 @@ class Orders:
         directory: DirectoryCache,
         quarantine: Quarantine,
         clock: Clock,
-        wake: AfterAck,
     ) -> None:
         self._agency = agency
         self._writer = writer
         self._directory = directory
         self._quarantine = quarantine
         self._clock = clock
-        self._wake = wake
 
-    async def receive(self, batch: Sequence[Delivery]) -> AfterAck:
+    async def receive(self, batch: Sequence[Delivery]) -> None:
         """Take one batch from the orders queue; returns after the commit."""
         self._directory.require_valid()
         judged = [self._judge(delivery) for delivery in batch]
@@ -82,7 +79,6 @@ class Orders:
         for item in judged:
             if isinstance(item, _Noticed):
                 _log.warning("incident_noticed", digest=item.notice.digest, reason=item.notice.reason)
-        return self._wake
 
     def _judge(self, delivery: Delivery) -> _Noticed | Rejected:
         try:

@@ -88,6 +88,8 @@ class Quarantine:
         self.kept = 0
 
     async def keep(self, connection: Connection, rejected: Sequence[Rejected]) -> None:
+        if not rejected:
+            return
         table = tables.quarantine
         now = self._clock.unix_ms()
         fresh: dict[tuple[str, str, str, str], Rejected] = {}

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Table, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, insert, select, update
 
 from agency_adapter.store import tables
 from broker.clock import Clock
@@ -47,6 +47,16 @@ class Answer:
     details: dict[str, Any]
 
 
+_issued = tables.receipts_issued.c
+# Run for each letter, or few: building a statement costs more than running it.
+_INSERT = insert(tables.receipts_issued)
+_LOAD = (
+    select(_issued.seq, _issued.receipt_jws, _issued.lane)
+    .where(_issued.seq.in_(bindparam("keys", expanding=True)))
+    .order_by(_issued.lane, _issued.seq)
+)
+
+
 class ReceiptDesk:
     """Signs and stores receipts within the caller's transaction."""
 
@@ -82,7 +92,7 @@ class ReceiptDesk:
         ]
         tokens = await self._signer.sign(TokenType.RECEIPT, payloads, now)
         connection.execute(
-            insert(tables.receipts_issued),
+            _INSERT,
             [
                 {
                     "jti": jti,
@@ -121,7 +131,7 @@ class ReceiptOutbox:
 
     name = "receipts"
     most_per_message = 64
-    claimed_point = KillPoint.ACKED_RECEIPT_UNPUBLISHED
+    claimed_point = KillPoint.COMMITTED_RECEIPT_UNPUBLISHED
     published_point = KillPoint.RECEIPT_PUBLISHED_UNCONFIRMED
     confirmed_point = KillPoint.RECEIPT_CONFIRMED_UNMARKED
 
@@ -130,10 +140,7 @@ class ReceiptOutbox:
         return tables.receipts_issued
 
     def load(self, connection: Connection, keys: Sequence[int]) -> list[Outgoing]:
-        table = tables.receipts_issued
-        rows = connection.execute(
-            select(table.c.seq, table.c.receipt_jws, table.c.lane).where(table.c.seq.in_(keys)).order_by(table.c.seq)
-        ).all()
+        rows = connection.execute(_LOAD, {"keys": keys}).all()
         return [
             Outgoing(
                 keys=tuple(row[0] for row in part),
@@ -149,12 +156,12 @@ class ReceiptOutbox:
 
 
 def _parts(rows: Sequence[Any], most: int) -> Iterator[Sequence[Any]]:
-    """``rows`` in messages of ``most`` tokens, fewer where the tokens are so long that no broker would take them."""
+    """``rows`` in messages of ``most`` tokens for one lane; of fewer, where no broker would take so many bytes."""
     part: list[Any] = []
     size = 0
     for row in rows:
         size += len(row[1]) + 1
-        if part and (len(part) == most or size > LARGEST_MESSAGE):
+        if part and (len(part) == most or size > LARGEST_MESSAGE or part[0][2] != row[2]):
             yield part
             part, size = [], len(row[1]) + 1
         part.append(row)

@@ -16,7 +16,6 @@ from agency_adapter.numbers import Direction
 from agency_adapter.receipts import Answer, ReceiptDesk
 from agency_adapter.store.tables import inbox
 from broker.clock import Clock
-from broker.session import AfterAck
 from broker.writer import Writer
 from schemas.errors import ErrorCode, Refused
 from schemas.reasons import ReturnReason
@@ -74,15 +73,12 @@ class Returned:
 class Registry:
     """See the module's docstring."""
 
-    def __init__(
-        self, agency: str, writer: Writer, desk: ReceiptDesk, mark: Mark, clock: Clock, wake: AfterAck
-    ) -> None:
+    def __init__(self, agency: str, writer: Writer, desk: ReceiptDesk, mark: Mark, clock: Clock) -> None:
         self._agency = agency
         self._writer = writer
         self._desk = desk
         self._mark = mark
         self._clock = clock
-        self._wake = wake
 
     async def register(self, registration: Registration) -> Registered:
         """Give the letter its incoming number and tell the sender.
@@ -91,9 +87,7 @@ class Registry:
             Refused: ``letter_not_found``, ``sender_ambiguous``, ``already_registered``, ``already_returned``,
                 ``incoming_number_taken``.
         """
-        registered = await self._writer.submit(self._register, registration)
-        self._wake()
-        return registered
+        return await self._writer.submit(self._register, registration)
 
     async def return_(self, act: Return) -> Returned:
         """Send the letter back and tell the sender why.
@@ -101,9 +95,7 @@ class Registry:
         Raises:
             Refused: ``letter_not_found``, ``sender_ambiguous``, ``already_returned``.
         """
-        returned = await self._writer.submit(self._return, act)
-        self._wake()
-        return returned
+        return await self._writer.submit(self._return, act)
 
     async def _register(self, connection: Connection, items: Sequence[Registration]) -> list[Registered | Refused]:
         results: list[Registered | Refused] = []

@@ -83,9 +83,9 @@ class Adapter:
         self.writer = Writer(self.store.engine)
         desk = ReceiptDesk(agency, signer, clock)
         self.quarantine = Quarantine(agency, signer, clock)
-        self.incoming = Incoming(agency, self.writer, self.directory, desk, self.quarantine, clock, self._wake)
-        self.notices = Notices(agency, self.writer, self.directory, self.quarantine, clock, self._wake)
-        self.orders = Orders(agency, self.writer, self.directory, self.quarantine, clock, self._wake)
+        self.incoming = Incoming(agency, self.writer, self.directory, desk, self.quarantine, clock)
+        self.notices = Notices(agency, self.writer, self.directory, self.quarantine, clock)
+        self.orders = Orders(agency, self.writer, self.directory, self.quarantine, clock)
         handlers: dict[str, Handler] = {
             inbox_queue(agency, Lane.URGENT): lambda batch: self.incoming.receive(Lane.URGENT, batch),
             inbox_queue(agency, Lane.ROUTINE): lambda batch: self.incoming.receive(Lane.ROUTINE, batch),
@@ -96,7 +96,6 @@ class Adapter:
         self.relay = Relay(
             self.session,
             self.writer,
-            self.store.readings,
             (ReceiptOutbox(), TransmissionOutbox(), DeadLetterOutbox()),
             clock,
         )
@@ -110,9 +109,8 @@ class Adapter:
             self.store.mark,
             self.room,
             clock,
-            self.relay.wake,
         )
-        registry = Registry(agency, self.writer, desk, self.store.mark, clock, self.relay.wake)
+        registry = Registry(agency, self.writer, desk, self.store.mark, clock)
         self.correspondence = Correspondence(
             agency, self.store.readings, self.acceptance, registry, self.directory, self.relay, clock
         )
@@ -233,10 +231,6 @@ class Adapter:
             "session_connects": self.session.connects,
         }
 
-    def _wake(self) -> None:
-        # The receiving side is built before the relay that it wakes.
-        self.relay.wake()
-
     async def _recover(self, connection: Connection, items: Sequence[None]) -> list[int]:
         # This process owns the store alone, so no claim in it can be anybody's.
         released = sum(
@@ -252,8 +246,7 @@ class Adapter:
                 async with asyncio.timeout(SWEEP_SECONDS):
                     await self._stopping.wait()
             try:
-                if await self.writer.submit(self._sweep_once, None):
-                    self.relay.wake()
+                await self.writer.submit(self._sweep_once, None)
                 self._count_progress()
                 self.store.mark.save(flush=False)
                 await self._refresh_directory()

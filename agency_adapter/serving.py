@@ -12,7 +12,6 @@ import os
 import random
 import secrets
 import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,14 +22,13 @@ from agency_adapter.api.app import create_app
 from agency_adapter.service import Adapter
 from agency_adapter.settings import Settings, read_settings
 from agency_adapter.version import VERSION
-from broker import logs
+from broker import interpreter, logs
 from broker.clock import Clock
 from pages.server import listen, serve_beside
 from schemas.errors import ErrorCode, Refused
 
 SHORTEST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
-SWITCH_INTERVAL_SECONDS = 0.001
 
 _log = structlog.get_logger("adapter")
 _dice = random.SystemRandom()
@@ -135,8 +133,7 @@ def run_adapters(configs: Sequence[Path]) -> int:
     all_settings = [read_settings(config) for config in configs]
     _require_apart(configs, all_settings)
     logs.configure()
-    # Commits wait in a thread for the disk; the default of 5 ms would keep them waiting for the interpreter too.
-    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    interpreter.prepare()
     return uvloop.run(serve_all(all_settings, Clock()))
 
 

@@ -38,13 +38,7 @@ class TransmissionOutbox:
         return tables.transmissions
 
     def load(self, connection: Connection, keys: Sequence[int]) -> list[Outgoing]:
-        t, letter = tables.transmissions.c, tables.letters.c
-        rows = connection.execute(
-            select(t.seq, t.lane, letter.letter_jws)
-            .join_from(tables.transmissions, tables.letters)
-            .where(t.seq.in_(keys))
-            .order_by(t.seq)
-        )
+        rows = connection.execute(_LOAD, {"keys": keys})
         return [
             Outgoing(keys=(row[0],), routing_key=row[1], body=row[2], content_type="application/jose") for row in rows
         ]
@@ -62,6 +56,12 @@ _WAIT = (
     func.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * literal(1).bitwise_lshift(func.min(_t.confirms, _MOST_DOUBLINGS)))
     * bindparam("jitter", type_=Integer)
     / 100
+)
+_LOAD = (
+    select(_t.seq, _t.lane, tables.letters.c.letter_jws)
+    .join_from(tables.transmissions, tables.letters)
+    .where(_t.seq.in_(bindparam("keys", expanding=True)))
+    .order_by(_t.seq)
 )
 _CONFIRM = (
     update(tables.transmissions)
@@ -83,8 +83,11 @@ def repeat_due(connection: Connection, now: int) -> int:
 
     What has expired is left to the authority, which signs ``expired``.
     """
-    return connection.execute(
-        update(tables.transmissions)
-        .where(_t.relay_state == CONFIRMED, _t.due_at <= now, _t.expires_at > now)
-        .values(relay_state=PENDING)
-    ).rowcount
+    return connection.execute(_REPEAT, {"now": now}).rowcount
+
+
+_REPEAT = (
+    update(tables.transmissions)
+    .where(_t.relay_state == CONFIRMED, _t.due_at <= bindparam("now"), _t.expires_at > bindparam("now"))
+    .values(relay_state=PENDING)
+)

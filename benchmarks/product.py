@@ -19,7 +19,7 @@ import uvloop
 
 from agency_adapter.service import Adapter
 from agency_adapter.settings import read_settings
-from broker import logs
+from broker import interpreter, logs
 from broker.clock import Clock
 from broker.session import SessionState
 from deploy.demo import letters
@@ -154,5 +154,6 @@ async def run(configs: Sequence[Path]) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, required=True, action="append")
-    sys.setswitchinterval(0.001)
-    uvloop.run(run(parser.parse_args().config))
+    given = parser.parse_args()
+    interpreter.prepare()
+    uvloop.run(run(given.config))

@@ -20,7 +20,7 @@ class KillPoint(StrEnum):
     RECEIVED_UNVERIFIED = "received_unverified"
     VERIFIED_UNCOMMITTED = "verified_uncommitted"
     COMMITTED_UNACKED = "committed_unacked"
-    ACKED_RECEIPT_UNPUBLISHED = "acked_receipt_unpublished"
+    COMMITTED_RECEIPT_UNPUBLISHED = "committed_receipt_unpublished"
     RECEIPT_PUBLISHED_UNCONFIRMED = "receipt_published_unconfirmed"
     RECEIPT_CONFIRMED_UNMARKED = "receipt_confirmed_unmarked"
     RECEIPT_RECEIVED_UNCOMMITTED = "receipt_received_uncommitted"

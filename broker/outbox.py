@@ -15,8 +15,9 @@ Invariants: only a confirm moves a row to *confirmed*; only its owner's terminal
 takes a row out of the circle for good (*closed*).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 from sqlalchemy import (
@@ -28,6 +29,7 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    Update,
     bindparam,
     func,
     select,
@@ -112,74 +114,56 @@ class OutboxSource(Protocol):
         ...
 
 
-def waiting_lanes(connection: Connection, table: Table, now: int) -> list[str]:
-    """Lanes with at least one row due, by hopping over the index: cost grows with lanes, not with rows."""
-    return [
-        lane
-        for lane in _lanes(connection, table)
-        if connection.execute(
-            select(table.c.seq)
-            .where(table.c.relay_state == text("0"), table.c.lane == lane, table.c.due_at <= now)
-            .limit(1)
-        ).scalar()
-        is not None
-    ]
+FEW = 256
+"""Waiting rows of a table that are read together, rather than lane by lane."""
 
 
-def next_due(connection: Connection, table: Table, now: int) -> int | None:
-    """When the next row that is not yet due becomes due, in Unix milliseconds; hops like :func:`waiting_lanes`."""
-    dues: list[int] = []
-    for lane in _lanes(connection, table):
-        due = connection.execute(
-            select(table.c.due_at)
-            .where(table.c.relay_state == text("0"), table.c.lane == lane, table.c.due_at > now)
-            .order_by(table.c.due_at)
-            .limit(1)
-        ).scalar()
-        if due is not None:
-            dues.append(due)
-    return min(dues, default=None)
+@dataclass(frozen=True, slots=True)
+class LaneHead:
+    """A lane on which something waits.
+
+    Attributes:
+        lane: its routing key.
+        due_at: when its first row is due, in Unix milliseconds.
+        rows: ``(due_at, key)`` of all its waiting rows, the oldest first, when few wait in the whole table.
+    """
+
+    lane: str
+    due_at: int
+    rows: tuple[tuple[int, int], ...] | None = None
 
 
-def _lanes(connection: Connection, table: Table) -> Iterator[str]:
-    """Every lane with a waiting row, due or not."""
-    statement: Select[Any] = (
-        select(table.c.lane)
-        .where(table.c.relay_state == text("0"), table.c.lane > bindparam("after"))
-        .order_by(table.c.lane)
-        .limit(1)
-    )
-    after = ""
-    while (lane := connection.execute(statement, {"after": after}).scalar()) is not None:
-        after = lane
-        yield lane
+def lane_heads(connection: Connection, table: Table) -> list[LaneHead]:
+    """Every lane with a waiting row, due or not.
+
+    While few rows wait that is one short read. Otherwise it is one hop over the index for each lane: the cost grows
+    with the lanes, not with the rows.
+    """
+    few = connection.execute(_statements(table).few).all()
+    if len(few) > FEW:
+        return [LaneHead(lane, due_at) for lane, due_at in connection.execute(_statements(table).heads)]
+    by_lane: dict[str, list[tuple[int, int]]] = {}
+    for lane, due_at, key in few:
+        by_lane.setdefault(lane, []).append((due_at, key))
+    return [LaneHead(lane, rows[0][0], tuple(rows)) for lane, rows in by_lane.items()]
 
 
-def claim(connection: Connection, table: Table, lane: str, *, most: int, now: int, lease_until: int) -> list[int]:
-    """Lease up to ``most`` due rows of ``lane``, oldest first; returns their keys."""
-    keys = [
-        row[0]
-        for row in connection.execute(
-            select(table.c.seq)
-            .where(table.c.relay_state == text("0"), table.c.lane == lane, table.c.due_at <= now)
-            .order_by(table.c.due_at, table.c.seq)
-            .limit(most)
-        )
-    ]
-    if keys:
-        connection.execute(
-            _by_key(table).values(relay_state=CLAIMED, lease_until=lease_until, attempts=table.c.attempts + 1),
-            [{"key": key} for key in keys],
-        )
-    return keys
+def due_keys(connection: Connection, table: Table, head: LaneHead, *, most: int, now: int) -> list[int]:
+    """The keys of up to ``most`` due rows of a lane, the oldest first."""
+    if head.rows is not None:
+        return [key for due_at, key in head.rows if due_at <= now][:most]
+    found = connection.execute(_statements(table).due, {"lane": head.lane, "now": now, "most": most})
+    return [row[0] for row in found]
+
+
+def claim(connection: Connection, table: Table, keys: Sequence[int], *, lease_until: int) -> None:
+    """Lease the rows ``keys``, which wait."""
+    connection.execute(_statements(table).claim, [{"key": key, "lease": lease_until} for key in keys])
 
 
 def confirm(connection: Connection, table: Table, keys: Sequence[int], *, now: int) -> None:
     """The broker and the journal have them. A row closed meanwhile by a receipt stays closed."""
-    connection.execute(
-        _by_key(table).where(table.c.relay_state == CLAIMED).values(relay_state=CONFIRMED, confirmed_at=now),
-        [{"key": key} for key in keys],
-    )
+    connection.execute(_statements(table).confirm, [{"key": key, "now": now} for key in keys])
 
 
 def release(connection: Connection, table: Table, keys: Sequence[int], *, due_at: int | None = None) -> None:
@@ -231,3 +215,39 @@ def depths(connection: Connection, table: Table) -> list[LaneDepth]:
 
 def _by_key(table: Table) -> Any:
     return update(table).where(table.c.seq == bindparam("key"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Statements:
+    """What is run for each message. Building a statement costs more than running it, so these are built once."""
+
+    few: Select[str, int, int]
+    heads: Select[str, int]
+    due: Select[int]
+    claim: Update
+    confirm: Update
+
+
+@cache
+def _statements(table: Table) -> _Statements:
+    c = table.c
+    waiting = c.relay_state == text("0")
+    first = select(c.lane).where(waiting).order_by(c.lane).limit(1).scalar_subquery()
+    lanes = select(first.label("lane")).cte("lanes", recursive=True)
+    following = select(c.lane).where(waiting, c.lane > lanes.c.lane).order_by(c.lane).limit(1).scalar_subquery()
+    lanes = lanes.union_all(select(following).where(lanes.c.lane.is_not(None)))
+    due_at = select(c.due_at).where(waiting, c.lane == lanes.c.lane).order_by(c.due_at).limit(1).scalar_subquery()
+    return _Statements(
+        few=select(c.lane, c.due_at, c.seq).where(waiting).order_by(c.lane, c.due_at, c.seq).limit(FEW + 1),
+        heads=select(lanes.c.lane, due_at).where(lanes.c.lane.is_not(None)),
+        due=(
+            select(c.seq)
+            .where(waiting, c.lane == bindparam("lane"), c.due_at <= bindparam("now"))
+            .order_by(c.due_at, c.seq)
+            .limit(bindparam("most"))
+        ),
+        claim=_by_key(table).values(relay_state=CLAIMED, lease_until=bindparam("lease"), attempts=c.attempts + 1),
+        confirm=(
+            _by_key(table).where(c.relay_state == CLAIMED).values(relay_state=CONFIRMED, confirmed_at=bindparam("now"))
+        ),
+    )

@@ -92,7 +92,6 @@ class AuditWorker:
         desk: signs answers.
         apart: keeps what the store does not take.
         clock: for times.
-        wake: wakes the relay.
     """
 
     def __init__(
@@ -103,7 +102,6 @@ class AuditWorker:
         desk: AnswerDesk,
         apart: Apart,
         clock: Clock,
-        wake: AfterAck,
     ) -> None:
         self._writer = writer
         self._lease = lease
@@ -111,7 +109,6 @@ class AuditWorker:
         self._desk = desk
         self._apart = apart
         self._clock = clock
-        self._wake_relay = wake
         self._arrived = asyncio.Event()
         self._next_comparison = 0.0
         self.stored = 0
@@ -162,8 +159,6 @@ class AuditWorker:
                 # Nothing was written. The duty finds out by itself, and ends this.
                 more, judged = False, 0
             self.judged += judged
-            if judged:
-                self._wake_relay()
             if judged or more:
                 continue
             with contextlib.suppress(TimeoutError):

@@ -70,9 +70,7 @@ class Authority:
             AnswerDesk(Signer(self._key), clock),
             self.apart,
             clock,
-            self._wake,
         )
-        self._relay: Relay | None = None
         self._stopping = asyncio.Event()
         self._refreshing = Life("directory")
 
@@ -133,33 +131,27 @@ class Authority:
             "authority audit",
             subscriptions=[Subscription(queues, self.audit.receive, some_may_be_absent=True)],
         )
-        self._relay = Relay(session, self.writer, self.store.readings, (AnswerOutbox(),), self.clock)
+        relay = Relay(session, self.writer, (AnswerOutbox(),), self.clock)
         stopping = asyncio.Event()
         judging = Life("audit")
         # What the process before us had claimed and never said what became of is published (again).
         await self.writer.submit(self._release_all, None)
         session.start()
-        self._relay.start()
+        relay.start()
         judging.begin(self.audit.judge_until(stopping))
         try:
-            yield Working(session, (session.failed, self._relay.failed, judging.failed))
+            yield Working(session, (session.failed, relay.failed, judging.failed))
         finally:
             stopping.set()
             await judging.over()
             await session.stop()
-            await self._relay.stop()
-            self._relay = None
-
-    def _wake(self) -> None:
-        if self._relay is not None:
-            self._relay.wake()
+            await relay.stop()
 
     async def _return_unmarked(self) -> None:
         """Answers whose claim ran out, as the store was away when their confirms came, wait again."""
         if self.audit_duty.state is DutyState.WORKING:
             try:
-                if await self.writer.submit(self._release_expired, None):
-                    self._wake()
+                await self.writer.submit(self._release_expired, None)
             except (Refused, LeaseLost) as error:
                 _log.warning("claims_not_returned", error=repr(error))
 

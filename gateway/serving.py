@@ -5,7 +5,7 @@ import signal
 
 import uvloop
 
-from broker import logs
+from broker import interpreter, logs
 from broker.clock import Clock
 from gateway.service import Authority
 from gateway.settings import AuthoritySettings
@@ -34,4 +34,5 @@ def run_authority(settings: AuthoritySettings) -> int:
     """See :func:`serve`."""
     logs.configure()
     logs.speak_for(AUTHORITY)
+    interpreter.prepare()
     return uvloop.run(serve(settings, Clock()))

@@ -96,8 +96,10 @@ def open_agency_store(path: Path, agency: str) -> Store:
 
 def progress(connection: Connection) -> Progress:
     """How far the store has come, for the mark."""
-    last = (connection.execute(select(func.max(table.c.seq))).scalar() for table in (letters, inbox, receipts_issued))
-    return Progress(*(seq or 0 for seq in last))
+    return Progress(*(seq or 0 for seq in connection.execute(_LAST).one()))
+
+
+_LAST = select(*(select(func.max(table.c.seq)).scalar_subquery() for table in (letters, inbox, receipts_issued)))
 
 
 def value(connection: Connection, name: str) -> str | None:

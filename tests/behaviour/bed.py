@@ -179,8 +179,11 @@ class Party:
         async def claim(connection: Connection, items: Sequence[None]) -> list[list[Outgoing]]:
             now = self.bed.clock.unix_ms()
             found: list[Outgoing] = []
-            for lane in outbox.waiting_lanes(connection, source.table, now):
-                keys = outbox.claim(connection, source.table, lane, most=10_000, now=now, lease_until=now + 60_000)
+            for head in outbox.lane_heads(connection, source.table):
+                keys = outbox.due_keys(connection, source.table, head, most=10_000, now=now)
+                if not keys:
+                    continue
+                outbox.claim(connection, source.table, keys, lease_until=now + 60_000)
                 found += source.load(connection, keys)
                 if confirm:
                     source.confirm(connection, keys, now)

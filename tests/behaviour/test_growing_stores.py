@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 
 from agency_adapter.registry import Registration, Return
+from broker.relay import Relay
 from schemas.reasons import ReturnReason
 from tests.behaviour.bed import Bed, Party, letters_for
 
@@ -27,14 +28,22 @@ class Asked:
             self.statements.setdefault(statement, parameters[0] if isinstance(parameters, list) else parameters)
 
     def walks(self) -> Sequence[tuple[str, str]]:
-        """Those for which a table or an index is walked from end to end, with how."""
+        """Those for which a table or an index is walked from end to end, with how.
+
+        Not those over the partial indexes of what waits to be published: they stop after few rows.
+        """
         asked = dict(self.statements)
         with self._parties[0].adapter.store.readings.connect() as connection:
             plans = {
                 statement: connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
                 for statement, parameters in asked.items()
             }
-        return [(statement, row[3]) for statement, plan in plans.items() for row in plan if row[3].startswith("SCAN")]
+        return [
+            (statement, row[3])
+            for statement, plan in plans.items()
+            for row in plan
+            if row[3].startswith("SCAN") and not row[3].endswith(("_waiting", "CONSTANT ROW"))
+        ]
 
 
 async def test_what_is_done_for_a_letter_walks_no_table(bed: Bed, mpw: Party, mof: Party, sab: Party) -> None:
@@ -53,8 +62,7 @@ async def test_what_is_done_for_a_letter_walks_no_table(bed: Bed, mpw: Party, mo
     await mpw.receive(*receipts)
     await mpw.receive(*receipts)
     for party in (mpw, mof):
-        party.adapter.relay._possible_claims()
-        party.adapter.relay._patience()
+        await party.adapter.writer.submit(_claim, party.adapter.relay)
         here = party.adapter.correspondence
         for look in (here.letter, here.letter_jws, here.timeline):
             look(sent[0].letter_id)
@@ -63,9 +71,15 @@ async def test_what_is_done_for_a_letter_walks_no_table(bed: Bed, mpw: Party, mo
     assert asked.walks() == []
 
 
+async def _claim(connection: Connection, relays: Sequence[Relay]) -> list[None]:
+    for relay in relays:
+        relay._claim(connection)
+    return [None] * len(relays)
+
+
 async def test_what_is_done_every_second_walks_no_table(mpw: Party) -> None:
     asked = Asked(mpw)
     await mpw.adapter.writer.submit(mpw.adapter._sweep_once, None)
     mpw.adapter._count_progress()
-    assert len(asked.statements) == 4
+    assert len(asked.statements) == 2
     assert asked.walks() == []

@@ -111,10 +111,13 @@ async def test_a_relay_that_meets_what_it_does_not_foresee_says_so(tmp_path: Pat
     engine = open_store(tmp_path / "store.db")
     session = idle_session(tmp_path)
     session.state = SessionState.READY
-    relay = Relay(session, Writer(engine), engine, [Unforeseen()], Clock())  # type: ignore[list-item] # that is it
+    writer = Writer(engine)
+    writer.start()
+    relay = Relay(session, writer, [Unforeseen()], Clock())  # type: ignore[list-item] # that is it
     relay.start()
     assert isinstance(await until_failed(relay.failed), AttributeError)
     await relay.stop()
+    await writer.close()
     engine.dispose()
 
 

@@ -21,31 +21,41 @@ def store(tmp_path: Path) -> Iterator[NoteStore]:
 
 def claim(store: NoteStore, lane: str = "MOF.routine", *, most: int = 10, now: int = 1_000) -> list[int]:
     with store.changing() as connection:
-        return outbox.claim(connection, notes, lane, most=most, now=now, lease_until=now + 100)
+        heads = {head.lane: head for head in outbox.lane_heads(connection, notes)}
+        keys = outbox.due_keys(connection, notes, heads[lane], most=most, now=now) if lane in heads else []
+        if keys:
+            outbox.claim(connection, notes, keys, lease_until=now + 100)
+        return keys
 
 
-def test_only_lanes_with_a_row_that_is_due_are_waiting(store: NoteStore) -> None:
+@pytest.fixture(params=["few rows", "many rows"])
+def rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Few rows are read together, many lane by lane; what is found must be the same."""
+    if request.param == "many rows":
+        monkeypatch.setattr("broker.outbox.FEW", 1)
+    return str(request.param)
+
+
+def test_a_lane_with_a_waiting_row_has_a_head_and_says_when_it_is_due(store: NoteStore, rows: str) -> None:
     store.add([1], lane="A.routine")
     store.add([2], lane="B.routine", due_at=2_000)
+    store.add([6], lane="B.routine", due_at=3_000)
     store.add([3, 4], lane="C.urgent")
-    claim(store, "C.urgent")
+    assert claim(store, "C.urgent") == [3, 4]
     store.add([5], lane="D.notice", due_at=1_000)
     with store.readings.connect() as connection:
-        assert outbox.waiting_lanes(connection, notes, 1_000) == ["A.routine", "D.notice"]
-        assert outbox.waiting_lanes(connection, notes, 2_000) == ["A.routine", "B.routine", "D.notice"]
+        heads = outbox.lane_heads(connection, notes)
+    assert {head.lane: head.due_at for head in heads} == {"A.routine": 0, "B.routine": 2_000, "D.notice": 1_000}
+    assert all((head.rows is None) == (rows == "many rows") for head in heads)
 
 
-def test_the_next_due_time_is_the_earliest_in_the_future(store: NoteStore) -> None:
+@pytest.mark.usefixtures("rows")
+def test_an_empty_outbox_has_no_lane(store: NoteStore) -> None:
     with store.readings.connect() as connection:
-        assert outbox.next_due(connection, notes, 1_000) is None
-    store.add([1], lane="A.routine", due_at=1_000)
-    store.add([2], lane="A.routine", due_at=3_000)
-    store.add([3], lane="B.routine", due_at=2_500)
-    with store.readings.connect() as connection:
-        assert outbox.next_due(connection, notes, 1_000) == 2_500
-        assert outbox.next_due(connection, notes, 2_500) == 3_000
+        assert outbox.lane_heads(connection, notes) == []
 
 
+@pytest.mark.usefixtures("rows")
 def test_rows_are_claimed_oldest_first_once_and_never_before_they_are_due(store: NoteStore) -> None:
     store.add([1, 2], due_at=500)
     store.add([3], due_at=100)
@@ -115,15 +125,24 @@ def test_only_what_waits_is_counted(store: NoteStore) -> None:
         assert outbox.depths(connection, notes) == [LaneDepth("MOF.routine", 2, 7), LaneDepth("SAB.urgent", 1, 9)]
 
 
+@pytest.mark.usefixtures("rows")
 def test_claims_walk_the_partial_index(store: NoteStore) -> None:
     """A store full of finished letters must not slow the search for the next one."""
-    with store.readings.connect() as connection:
-        plan = connection.exec_driver_sql(
-            "EXPLAIN QUERY PLAN SELECT seq FROM notes WHERE relay_state = 0 AND lane = 'a' AND due_at <= 5"
-            " ORDER BY due_at, seq LIMIT 3"
-        ).all()
-    assert "notes_waiting" in str(plan)
-    assert "TEMP B-TREE" not in str(plan)
+    store.add([1, 2])
+    run: list[tuple[str, Any]] = []
+    with store.changing() as connection:
+        event.listen(connection, "before_cursor_execute", lambda *args: run.append((args[2], args[3])))
+        for head in outbox.lane_heads(connection, notes):
+            assert outbox.due_keys(connection, notes, head, most=3, now=5) == [1, 2]
+    with store.changing() as connection:
+        plans = [
+            str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all())
+            for statement, parameters in run
+        ]
+    assert plans
+    for plan in plans:
+        assert "notes_waiting" in plan, plan
+        assert "TEMP B-TREE" not in plan, plan
 
 
 @pytest.mark.parametrize("act", ["release_expired", "release_all"])

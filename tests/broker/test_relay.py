@@ -1,6 +1,7 @@
 """The relay from a real outbox over a real broker: everything once, in order, and nothing stuck."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,15 +9,15 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
 from broker import outbox
 from broker.clock import Clock
 from broker.configuration import LARGEST_MESSAGE
 from broker.outbox import CLAIMED, CONFIRMED, PENDING
 from broker.publishing import Outcome, Outgoing
-from broker.relay import CHUNK, IDLE_POLL_SECONDS, WINDOW, Lane, Relay
+from broker.relay import CHUNK, WINDOW, Lane, Relay
 from broker.session import Session, SessionState
-from broker.sqlite import open_for_reading
 from broker.writer import Writer
 from schemas.errors import ErrorCode, Refused
 from tests.broker.bed import MOF_ROUTINE, SAB_ROUTINE, Broker, Publishers, Sessions, eventually
@@ -33,7 +34,7 @@ class Desk:
     clock: Clock
 
     def relay(self, session: Session, *sources: Notes) -> Relay:
-        return Relay(session, self.writer, self.store.readings, sources or (Notes(),), self.clock)
+        return Relay(session, self.writer, sources or (Notes(),), self.clock)
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ async def test_everything_waiting_is_published_once_and_in_the_order_of_its_lane
     relay.start()
     await all_confirmed(desk)
     desk.store.add([2_000])
-    relay.wake()
+    await desk.writer.look()
     await all_confirmed(desk)
     await relay.stop()
     assert broker.keys(MOF_ROUTINE) == list(range(0, 2_001, 2))
@@ -74,7 +75,7 @@ async def test_what_becomes_due_later_needs_nobody_to_wake_the_relay(
     relay = desk.relay(await sessions.ready("MPW"))
     relay.start()
     desk.store.add([1], due_at=desk.clock.unix_ms() + 300)
-    relay.wake()
+    await desk.writer.look()
     await all_confirmed(desk)
     await relay.stop()
     assert broker.keys(MOF_ROUTINE) == [1]
@@ -116,11 +117,11 @@ async def test_a_full_mailbox_is_probed_one_message_at_a_time_and_holds_up_no_ot
     publish = session.publish
 
     async def watched(messages: Sequence[Outgoing], written: Any = None) -> list[Outcome]:
-        if messages[0].routing_key == "MOF.routine":
-            sizes.append(len(messages))
+        if to_mof := [message for message in messages if message.routing_key == "MOF.routine"]:
+            sizes.append(len(to_mof))
             assert relay.lanes["MOF.routine"].in_flight <= WINDOW
             if relay.lanes["MOF.routine"].full_since is not None:
-                assert relay.lanes["MOF.routine"].in_flight == 1
+                assert relay.lanes["MOF.routine"].in_flight == len(messages) == 1
         return await publish(messages, written)
 
     monkeypatch.setattr(session, "publish", watched)
@@ -130,7 +131,7 @@ async def test_a_full_mailbox_is_probed_one_message_at_a_time_and_holds_up_no_ot
     await eventually(lambda: relay.refused >= CHUNK + 5)
     # While one mailbox is full everything for the other arrives, what comes later too.
     desk.store.add(range(1_500, 1_600), lane="SAB.routine")
-    relay.wake()
+    await desk.writer.look()
     await eventually(lambda: desk.store.count(CONFIRMED) == 600)
     assert broker.keys(SAB_ROUTINE) == list(range(1_000, 1_600))
     assert relay.lanes["MOF.routine"].full_since is not None
@@ -155,7 +156,7 @@ async def test_a_letter_waits_for_no_backlog_of_other_lanes(
     publish = session.publish
 
     async def watched(messages: Sequence[Outgoing], written: Any = None) -> list[Outcome]:
-        published.append(messages[0].routing_key)
+        published.extend(message.routing_key for message in messages)
         return await publish(messages, written)
 
     monkeypatch.setattr(session, "publish", watched)
@@ -165,19 +166,25 @@ async def test_a_letter_waits_for_no_backlog_of_other_lanes(
     relay.start()
     await all_confirmed(desk)
     await relay.stop()
-    assert published.index("SAB.urgent") == 1
+    assert published.index("SAB.urgent") <= CHUNK
 
 
-async def test_a_full_lane_with_nothing_left_to_send_is_not_looked_at_all_the_time(
+async def test_a_full_lane_is_looked_at_when_its_probe_is_due_and_not_all_the_time(
     broker: Broker, sessions: Sessions, desk: Desk
 ) -> None:
     relay = desk.relay(await sessions.ready("MPW"))
     lane = relay.lanes.setdefault("MOF.routine", Lane())
     lane.refused(desk.clock.monotonic() - 100, 0.0, 1.0, probe=False)
-    assert relay._possible_claims() == []
-    assert relay._patience() == IDLE_POLL_SECONDS
-    lane.next_probe = desk.clock.monotonic() + 1.0
-    assert relay._patience() <= 1.0
+    relay._look_at = math.inf
+    with desk.store.changing() as connection:
+        # Nothing waits: a probe that is due has nothing to send.
+        assert relay.follow(connection) is None
+    assert relay._look_at == math.inf
+    desk.store.add([1])
+    lane.next_probe = desk.clock.monotonic() + 100
+    with desk.store.changing() as connection:
+        assert relay.follow(connection) is None
+    assert relay._look_at == lane.next_probe
     assert broker.keys(MOF_ROUTINE) == []
 
 
@@ -212,16 +219,15 @@ async def test_a_message_that_cannot_be_sent_holds_up_nobody(broker: Broker, ses
     assert broker.keys(MOF_ROUTINE) == [2, 3]
     assert session.connects == 1
     with desk.store.readings.connect() as connection:
-        due = outbox.next_due(connection, Notes.table, desk.clock.unix_ms())
-    assert due is not None
-    assert due > desk.clock.unix_ms() + 3_000_000
+        [head] = outbox.lane_heads(connection, Notes.table)
+    assert head.due_at > desk.clock.unix_ms() + 3_000_000
 
 
 async def test_a_lease_that_ran_out_is_claimed_again(broker: Broker, sessions: Sessions, desk: Desk) -> None:
     desk.store.add([1, 2])
     with desk.store.changing() as connection:
         now = desk.clock.unix_ms()
-        outbox.claim(connection, Notes.table, "MOF.routine", most=2, now=now, lease_until=now + 1_000)
+        outbox.claim(connection, Notes.table, [1, 2], lease_until=now + 1_000)
     relay = desk.relay(await sessions.ready("MPW"))
     relay.start()
     with desk.store.changing() as connection:
@@ -229,7 +235,7 @@ async def test_a_lease_that_ran_out_is_claimed_again(broker: Broker, sessions: S
     desk.clock.offset += 2
     with desk.store.changing() as connection:
         assert outbox.release_expired(connection, Notes.table, now=desk.clock.unix_ms()) == 2
-    relay.wake()
+    await desk.writer.look()
     await all_confirmed(desk)
     await relay.stop()
     assert broker.keys(MOF_ROUTINE) == [1, 2]
@@ -272,51 +278,43 @@ async def test_while_there_is_no_session_nothing_is_claimed(sessions: Sessions, 
         await session.stop()
 
 
-async def test_a_store_that_cannot_be_read_for_now_is_waited_for(
-    broker: Broker, sessions: Sessions, desk: Desk, tmp_path: Path
-) -> None:
-    desk.store.add([1])
-    later = open_for_reading(tmp_path / "later.db")
-    relay = Relay(await sessions.ready("MPW"), desk.writer, later, (Notes(),), desk.clock)
-    relay.start()
-    await eventually(lambda: relay._looked_at > 0)
-    assert not relay.failed.done()
-    await asyncio.to_thread((tmp_path / "later.db").symlink_to, tmp_path / "notes.db")
-    await all_confirmed(desk)
-    await relay.stop()
-    later.dispose()
-    assert broker.keys(MOF_ROUTINE) == [1]
-
-
 class Unclaimable(Notes):
-    """A source whose store is full at its first claims."""
-
-    name = "unclaimable"
+    """A source that cannot be loaded, until :attr:`trouble` is over."""
 
     def __init__(self, trouble: Exception) -> None:
         super().__init__()
-        self.trouble = [trouble]
+        self.trouble: Exception | None = trouble
+        self.asked = asyncio.Event()
 
     def load(self, connection: Connection, keys: Sequence[int]) -> list[Outgoing]:
-        found = super().load(connection, keys)
-        if found and found[0].routing_key == "MOF.routine" and self.trouble:
-            raise self.trouble[0]
-        return found
+        self.asked.set()
+        if self.trouble is not None:
+            raise self.trouble
+        return super().load(connection, keys)
 
 
-async def test_a_claim_that_is_refused_leaves_no_other_claim_lying(
-    broker: Broker, sessions: Sessions, desk: Desk
+@pytest.mark.parametrize(
+    "trouble", [Refused(ErrorCode.STORAGE_FULL), OperationalError("", None, OSError("unable to open database file"))]
+)
+async def test_a_claim_that_the_store_does_not_take_for_now_is_made_later_and_leaves_nothing_claimed(
+    broker: Broker, sessions: Sessions, desk: Desk, trouble: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = Unclaimable(Refused(ErrorCode.STORAGE_FULL))
+    monkeypatch.setattr("broker.relay.SHORTEST_PROBE_WAIT_SECONDS", 0.05)
+    source = Unclaimable(trouble)
     desk.store.add([1], lane="MOF.routine")
     desk.store.add([2], lane="SAB.routine")
     relay = desk.relay(await sessions.ready("MPW"), source)
     relay.start()
-    await eventually(lambda: desk.store.states() == {1: PENDING, 2: CONFIRMED})
-    source.trouble.clear()
+    await source.asked.wait()
+    await desk.writer.look()
+    assert desk.store.states() == {1: PENDING, 2: PENDING}
+    assert not relay.failed.done()
+    source.trouble = None
     await all_confirmed(desk)
     await relay.stop()
+    assert broker.keys(MOF_ROUTINE) == [1]
     assert broker.keys(SAB_ROUTINE) == [2]
+    assert set(desk.store.attempts().values()) == {1}
 
 
 async def test_an_unforeseen_failure_of_a_claim_ends_the_relay_for_all_to_see(sessions: Sessions, desk: Desk) -> None:
@@ -387,7 +385,8 @@ async def test_a_confirm_that_cannot_be_written_before_the_stop_is_left_to_the_n
 async def test_two_outboxes_on_one_lane_share_its_window_and_its_probe(sessions: Sessions, desk: Desk) -> None:
     desk.store.add(range(1_000))
     relay = desk.relay(await sessions.ready("MPW"), Notes(), Notes(), Notes(), Notes())
-    assert sum(claim.most for claim in relay._possible_claims()) == CHUNK
-    relay.lanes["MOF.routine"].refused(0.0, 0.0, 0.0, probe=False)
-    assert [claim.most for claim in relay._possible_claims()] == [1]
+    with desk.store.changing() as connection:
+        assert sum(len(each.messages) for each in relay._claim(connection)) == CHUNK
+        relay.lanes["MOF.routine"].refused(0.0, 0.0, 0.0, probe=False)
+        assert [len(each.messages) for each in relay._claim(connection)] == [1]
     assert relay._session.state is SessionState.READY

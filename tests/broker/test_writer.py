@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, insert, select
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, func, insert, select
+from sqlalchemy.exc import OperationalError
 
 from broker.sqlite import StoreLock, open_for_reading, open_store
-from broker.writer import LARGEST_GROUP, Writer
+from broker.writer import LARGEST_GROUP, AfterCommit, Writer
 from schemas.errors import ErrorCode, Refused
 
 metadata = MetaData()
@@ -71,6 +72,78 @@ async def test_a_group_is_bounded(store: tuple[Writer, Path]) -> None:
     sizes = await asyncio.gather(*(writer.submit(write, f"note {n}") for n in range(LARGEST_GROUP * 2 + 10)))
     assert max(sizes) <= LARGEST_GROUP
     assert len(stored(path)) == LARGEST_GROUP * 2 + 10
+
+
+class Scribe:
+    """A follower that writes what it is told to, or fails."""
+
+    def __init__(self, path: Path, trouble: Exception | None = None) -> None:
+        self.path = path
+        self.trouble = trouble
+        self.told: list[Exception] = []
+        self.committed: list[list[str]] = []
+
+    def follow(self, connection: Connection) -> AfterCommit | None:
+        seen = connection.execute(select(func.count()).select_from(notes)).scalar_one()
+        connection.execute(insert(notes), [{"text": f"after {seen}"}])
+        if self.trouble is not None:
+            raise self.trouble
+        return lambda: self.committed.append(stored(self.path))
+
+    def follow_failed(self, error: Exception) -> None:
+        self.told.append(error)
+
+
+async def test_a_follower_shares_the_commit_and_acts_after_it(store: tuple[Writer, Path]) -> None:
+    writer, path = store
+    scribe = Scribe(path)
+    writer.add_follower(scribe)
+    await writer.submit(write, "one")
+    assert (writer.commits, stored(path)) == (1, ["one", "after 1"])
+    await writer.look()
+    writer.remove_follower(scribe)
+    await writer.submit(write, "two")
+    assert stored(path) == ["one", "after 1", "after 2", "two"]
+    assert scribe.committed == [["one", "after 1"], ["one", "after 1", "after 2"]]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "told"),
+    [
+        (LookupError("unforeseen"), LookupError("unforeseen")),
+        (OperationalError("", None, OSError("database or disk is full")), Refused(ErrorCode.STORAGE_FULL)),
+    ],
+)
+async def test_a_follower_that_fails_is_told_so_and_leaves_no_trace(
+    store: tuple[Writer, Path], trouble: Exception, told: Exception
+) -> None:
+    writer, path = store
+    scribe = Scribe(path, trouble)
+    writer.add_follower(scribe)
+    assert await asyncio.gather(writer.submit(write, "one"), writer.submit(write, "two")) == [2, 2]
+    assert stored(path) == ["one", "two"]
+    assert scribe.committed == []
+    assert [repr(error) for error in scribe.told] == [repr(told)]
+
+
+async def test_a_patient_write_goes_with_the_next_commit_or_soon_alone(store: tuple[Writer, Path]) -> None:
+    writer, path = store
+    patient = asyncio.ensure_future(writer.submit(write, "patient", patient=True))
+    await asyncio.sleep(0)
+    await writer.submit(write, "other")
+    assert patient.done()
+    assert (writer.commits, stored(path)) == (1, ["patient", "other"])
+    await writer.submit(write, "alone", patient=True)
+    assert (writer.commits, stored(path)) == (2, ["patient", "other", "alone"])
+
+
+async def test_a_close_waits_for_what_is_patient(store: tuple[Writer, Path]) -> None:
+    writer, path = store
+    patient = asyncio.ensure_future(writer.submit(write, "patient", patient=True))
+    await asyncio.sleep(0)
+    await writer.close()
+    assert await patient == 1
+    assert stored(path) == ["patient"]
 
 
 async def test_a_refused_item_leaves_the_others_alone(store: tuple[Writer, Path]) -> None:

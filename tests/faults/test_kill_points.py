@@ -45,7 +45,9 @@ DEATHS = {
     "received_unverified": Death("MOF", NOTHING, "inbox"),
     "verified_uncommitted": Death("MOF", NOTHING, "inbox"),
     "committed_unacked": Death("MOF", "inbox", f"receipts_issued WHERE {MARKED}"),
-    "acked_receipt_unpublished": Death("MOF", f"receipts_issued WHERE {CLAIMED}", f"receipts_issued WHERE {MARKED}"),
+    "committed_receipt_unpublished": Death(
+        "MOF", f"receipts_issued WHERE {CLAIMED}", f"receipts_issued WHERE {MARKED}"
+    ),
     "receipt_published_unconfirmed": Death(
         "MOF", f"receipts_issued WHERE {CLAIMED}", f"receipts_issued WHERE {MARKED}"
     ),

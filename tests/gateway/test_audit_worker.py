@@ -20,6 +20,7 @@ from gateway.lease import Lease
 from gateway.store.opening import GatewayStore
 from gateway.store.tables import dead_letters, journal
 from schemas.directory import KeyPurpose
+from tests.broker.bed import eventually
 from tests.gateway.databases import place, postgres, store
 from tests.gateway.deliveries import delivery
 from tests.support.authority import MadeAuthority
@@ -48,7 +49,6 @@ class Desk:
     writer: Writer
     worker: AuditWorker
     apart: Apart
-    woken: asyncio.Event
 
     def bodies(self) -> list[bytes]:
         with self.store.readings.connect() as connection:
@@ -68,9 +68,9 @@ async def desk(store: GatewayStore, authority: tuple[MadeAuthority, Directory], 
     writer.start()
     assert await writer.submit(lease.take_all, None)
     answers = AnswerDesk(made.signer("TRSL", KeyPurpose.RECEIPTS), clock)
-    apart, woken = Apart(tmp_path / "apart"), asyncio.Event()
-    worker = AuditWorker(writer, lease, InForce(directory), answers, apart, clock, woken.set)
-    yield Desk(store, writer, worker, apart, woken)
+    apart = Apart(tmp_path / "apart")
+    worker = AuditWorker(writer, lease, InForce(directory), answers, apart, clock)
+    yield Desk(store, writer, worker, apart)
     await writer.close()
 
 
@@ -95,10 +95,7 @@ async def test_of_what_the_journal_gives_one_that_cannot_be_stored_goes_apart_an
             connection.execute(insert(journal).values(**row))
     stopping = asyncio.Event()
     judging = asyncio.create_task(desk.worker.judge_until(stopping))
-    async with asyncio.timeout(20):
-        while desk.worker.judged < 2:
-            await desk.woken.wait()
-            desk.woken.clear()
+    await eventually(lambda: desk.worker.judged == 2)
     stopping.set()
     await judging
     assert sorted(desk.bodies()) == [b"one", b"three"]
