@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, Table, select
 
 from agency_adapter import numbers
 from agency_adapter.acceptance import Acceptance, Accepted
-from agency_adapter.acknowledgement import acknowledgement_due
+from agency_adapter.acknowledgement import acknowledgement_due, owes_acknowledgement
 from agency_adapter.directory_cache import DirectoryCache
 from agency_adapter.numbers import Direction, Gap
 from agency_adapter.registry import Registered, Registration, Registry, Return, Returned, find_arrived
@@ -22,6 +22,7 @@ from agency_adapter.store.tables import (
     incidents,
     letters,
     quarantine,
+    receipts_received,
     transmissions,
 )
 from agency_adapter.timeline import TimelineEntry, incoming_steps, outgoing_steps
@@ -39,6 +40,7 @@ from broker.relay import Relay
 from schemas.delivery import TransmissionState
 from schemas.envelope import LetterRequest
 from schemas.errors import ErrorCode, Refused
+from schemas.receipts import ReceiptEvent
 
 LARGEST_PAGE = 200
 
@@ -205,6 +207,7 @@ class Correspondence:
         t = transmissions.c
         of_letter: dict[int, list[TransmissionView]] = {row[0]: [] for row in rows}
         types = {row[0]: row[2] for row in rows}
+        returned = _returned(connection, [row[11] for row in rows])
         found = connection.execute(
             select(
                 t.letter_seq,
@@ -218,17 +221,33 @@ class Correspondence:
                 t.registered_no,
                 t.conflicts,
                 t.lane,
+                t.digest,
             )
             .where(t.letter_seq.in_(list(of_letter)))
             .order_by(t.seq)
         )
         for row in found:
-            lane = self._relay.lanes.get(row[10])
-            full_since = lane.full_since if lane is not None and row[7] is None else None
-            waiting_since = int(full_since * 1000) if full_since is not None else None
-            arrived_at = row[7] if row[3] == TransmissionState.DELIVERED else None
-            due = acknowledgement_due(types[row[0]], arrived_at)
-            of_letter[row[0]].append(TransmissionView(*(*row[1:10], waiting_since, due)))
+            lane = self._relay.lanes.get(row.lane)
+            full_since = lane.full_since if lane is not None and row.ended_at is None else None
+            arrived_at = row.ended_at if row.state == TransmissionState.DELIVERED else None
+            returned_at, return_reason = returned.get((row.digest, row.recipient), (None, None))
+            of_letter[row.letter_seq].append(
+                TransmissionView(
+                    recipient=row.recipient,
+                    role=row.role,
+                    state=row.state,
+                    reason=row.reason,
+                    attempts=row.attempts,
+                    sent_at=row.sent_at,
+                    ended_at=row.ended_at,
+                    registered_no=row.registered_no,
+                    returned_at=returned_at,
+                    return_reason=return_reason,
+                    conflicts=row.conflicts,
+                    waiting_since=int(full_since * 1000) if full_since is not None else None,
+                    acknowledgement_due=acknowledgement_due(types[row.letter_seq], arrived_at, returned_at),
+                )
+            )
         return [
             OutgoingLetter(*(*row[1:], self._progress(row[2], of_letter[row[0]]), tuple(of_letter[row[0]])))
             for row in rows
@@ -243,8 +262,9 @@ class Correspondence:
         return Progress(
             recipients=len(of),
             delivered=sum(each.state == TransmissionState.DELIVERED for each in of),
-            registered=sum(each.registered_no is not None for each in of),
-            overdue=late if acknowledgement_due(kind, 0) is not None else None,
+            registered=sum(each.registered_no is not None and each.returned_at is None for each in of),
+            returned=sum(each.returned_at is not None for each in of),
+            overdue=late if owes_acknowledgement(kind) else None,
         )
 
 
@@ -288,9 +308,20 @@ _INBOX = select(
 )
 
 
-def _incoming(row: Sequence[Any]) -> IncomingLetter:
-    letter = _plain(row)[1:]
-    return IncomingLetter(*(*letter, acknowledgement_due(letter[2], letter[10])))
+def _returned(connection: Connection, digests: Sequence[str]) -> dict[tuple[str, str], tuple[int, str | None]]:
+    """By digest and recipient: when the recipient sent the letter back, and why. Its first word stands."""
+    r = receipts_received.c
+    rows = connection.execute(
+        select(r.digest, r.recipient, r.occurred_at, r.reason)
+        .where(r.digest.in_(digests), r.event == ReceiptEvent.RETURNED.value)
+        .order_by(r.seq.desc())
+    )
+    return {(row.digest, row.recipient): (row.occurred_at, row.reason) for row in rows}
+
+
+def _incoming(row: Any) -> IncomingLetter:
+    due = acknowledgement_due(row.type, row.received_at, row.returned_at)
+    return IncomingLetter(*(*_plain(row)[1:], due))
 
 
 def _plain(row: Iterable[Any]) -> list[Any]:

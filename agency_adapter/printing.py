@@ -179,6 +179,7 @@ class Printer:
             (
                 (("سُلِّم", "delivered"), f"{progress['delivered']} / {of}" if of > 1 else None),
                 (("قُيِّد", "registered"), f"{progress['registered']} / {of}" if of > 1 or owed else None),
+                (("أُعيد", "returned"), f"{progress['returned']} / {of}" if of > 1 and progress["returned"] else None),
                 (("قيد متأخر", "registrations overdue"), str(progress["overdue"]) if owed else None),
             )
         )
@@ -201,7 +202,7 @@ class Printer:
                     words(labels.TRANSMISSION_STATES, each["state"]),
                     minute(each["ended_at"] or each["sent_at"]),
                     each["registered_no"],
-                    Lines((_reason(each["reason"]) or (), *_hindrance(each))),
+                    Lines((_reason(each["reason"]) or (), *_hindrance(each), *_sent_back(each))),
                 )
                 for each in item["transmissions"]
             ),
@@ -351,6 +352,14 @@ def _hindrance(transmission: Mapping[str, Any]) -> tuple[Sequence[str], ...]:
         return ()
     since = minute(transmission["waiting_since"])
     return (("صندوق الجهة ممتلئ منذ", since, "the mailbox is full since then"),)
+
+
+def _sent_back(transmission: Mapping[str, Any]) -> tuple[Sequence[str], ...]:
+    """When and why the recipient returned the letter, if it did."""
+    if transmission["returned_at"] is None:
+        return ()
+    when = minute(transmission["returned_at"])
+    return (("أُعيد", "returned", when, *(_reason(transmission["return_reason"]) or ())),)
 
 
 def _step_facts(entry: Mapping[str, Any]) -> Sequence[str]:

@@ -11,7 +11,7 @@ class TransmissionView:
     """One letter to one recipient, as the sender sees it. Times are Unix milliseconds.
 
     ``waiting_since`` is set while the recipient's mailbox refuses letters, ``acknowledgement_due`` once a letter has
-    arrived whose type owes a registration.
+    arrived whose type owes a registration, unless it was sent back: then ``returned_at`` and ``return_reason`` are.
     """
 
     recipient: str
@@ -22,6 +22,8 @@ class TransmissionView:
     sent_at: int | None
     ended_at: int | None
     registered_no: str | None
+    returned_at: int | None
+    return_reason: str | None
     conflicts: int
     waiting_since: int | None
     acknowledgement_due: int | None
@@ -29,14 +31,16 @@ class TransmissionView:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a letter has come: of ``recipients``, how many have it, and how many have registered it.
+    """How far a letter has come: of ``recipients``, how many have received, have registered and have returned it.
 
-    ``overdue``: how many registrations are owed whose time is over; None for a type that owes none.
+    One that was registered and then sent back counts as returned alone. ``overdue``: how many registrations are owed
+    whose time is over; None for a type that owes none.
     """
 
     recipients: int
     delivered: int
     registered: int
+    returned: int
     overdue: int | None
 
 

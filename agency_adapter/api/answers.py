@@ -26,7 +26,7 @@ class Transmission(Answer):
     """One letter to one recipient. ``waiting_since``: the recipient's mailbox has been full since then.
 
     ``acknowledgement_due``: until when the recipient, which has the letter, is to register it; null when its type owes
-    no registration.
+    no registration, and once the recipient has sent it back (``returned_at``, ``return_reason``).
     """
 
     recipient: str
@@ -37,6 +37,8 @@ class Transmission(Answer):
     sent_at: str | None
     ended_at: str | None
     registered_no: str | None
+    returned_at: str | None
+    return_reason: str | None
     conflicts: int
     waiting_since: str | None
     acknowledgement_due: str | None
@@ -273,6 +275,8 @@ def outgoing_letter(letter: view.OutgoingLetter) -> OutgoingLetter:
                 sent_at=moment_or_none(each.sent_at),
                 ended_at=moment_or_none(each.ended_at),
                 registered_no=each.registered_no,
+                returned_at=moment_or_none(each.returned_at),
+                return_reason=each.return_reason,
                 conflicts=each.conflicts,
                 waiting_since=moment_or_none(each.waiting_since),
                 acknowledgement_due=moment_or_none(each.acknowledgement_due),

@@ -176,6 +176,18 @@ def test_registering_and_returning(adapter: RunningAdapter) -> None:
     assert "أُعيد returned" in timeline.out
 
 
+def test_a_letter_that_a_recipient_sent_back_is_shown_with_time_and_reason(adapter: RunningAdapter) -> None:
+    sent = adapter.send(recipients=[{"agency": "MPW"}, {"agency": "SAB", "role": "cc"}])
+    adapter.answer(sent, ReceiptEvent.DELIVERED)
+    adapter.answer(sent, ReceiptEvent.RETURNED, reason="duplicate", returned_by="السجل العام")
+    shown = agency("show", sent, config=adapter.config)
+    assert "أُعيد returned:  1 / 2" in shown.out
+    assert re.search(r"أُعيد returned \d{4}-\d\d-\d\d \d\d:\d\d .*الكتاب مكرر duplicate", shown.out)
+    letter = agency("show", sent, "--json", config=adapter.config).result()
+    assert letter["progress"] == {"recipients": 2, "delivered": 1, "registered": 0, "returned": 1, "overdue": None}
+    assert [each["return_reason"] for each in letter["transmissions"]] == ["duplicate", None]
+
+
 def test_showing_a_letter_and_its_signed_bytes(adapter: RunningAdapter) -> None:
     arrived = adapter.arrive()
     shown = agency("show", arrived, config=adapter.config)
