@@ -82,6 +82,19 @@ class Orders:
 
     def _judge(self, delivery: Delivery) -> _Noticed | Rejected:
         try:
+            return self._judge_order(delivery)
+        except VerificationError as error:
+            return unauthentic(delivery, STAGE, incident_reason(error), str(error))
+        except Refused as refusal:
+            return unauthentic(delivery, STAGE, IncidentReason.TOKEN_MALFORMED, str(refusal))
+        except Exception as error:  # noqa: BLE001 - see below
+            # Content must never stop the mail; it is kept with all its bytes.
+            _log.exception("judging_failed", queue=delivery.queue, size=len(delivery.body))
+            explanation = f"judging failed: {type(error).__name__}"
+            return unauthentic(delivery, STAGE, IncidentReason.TOKEN_MALFORMED, explanation)
+
+    def _judge_order(self, delivery: Delivery) -> _Noticed | Rejected:
+        try:
             token = open_token(delivery.body, TokenType.INCIDENT)
         except VerificationError:
             return unauthentic(
@@ -90,12 +103,7 @@ class Orders:
         trick = transport_incident(delivery, order_routing_key(self._agency))
         if trick is not None:
             return unauthentic(delivery, STAGE, *trick)
-        try:
-            return _Noticed(self._verified(token), delivery.body)
-        except VerificationError as error:
-            return unauthentic(delivery, STAGE, incident_reason(error), str(error))
-        except Refused as refusal:
-            return unauthentic(delivery, STAGE, IncidentReason.TOKEN_MALFORMED, str(refusal))
+        return _Noticed(self._verified(token), delivery.body)
 
     def _verified(self, token: OpenedToken) -> IncidentNotice:
         key = verify(token, self._directory.current, purpose=KeyPurpose.RECEIPTS, now=self._clock.now())

@@ -9,7 +9,7 @@ import pytest
 from broker.names import orders_queue
 from broker.session import Delivery
 from schemas.identifiers import AUTHORITY
-from schemas.incidents import build_incident
+from schemas.incidents import IncidentNotice, build_incident, parse_incident
 from schemas.reasons import IncidentReason
 from tests.behaviour.bed import Bed, Party
 from trust.keys import FileKey
@@ -92,3 +92,19 @@ async def test_one_bad_order_keeps_no_notice_from_being_read(bed: Bed, mof: Part
     await mof.adapter.orders.receive([bad, await order(bed, claims())])
     assert len(mof.adapter.correspondence.incidents().items) == 1
     assert len(mof.quarantine()) == 1
+
+
+async def test_an_order_whose_content_nobody_foresaw_is_put_aside_and_stops_nobody(
+    bed: Bed, mof: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def parse(content: dict[str, Any]) -> IncidentNotice:
+        if content["digest"] == DIGEST:
+            return parse_incident(content)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("agency_adapter.orders.parse_incident", parse)
+    await mof.adapter.orders.receive([await order(bed, claims(digest="8" * 64)), await order(bed, claims(1))])
+    [entry] = mof.adapter.correspondence.incidents().items
+    assert entry.digest == DIGEST
+    [row] = mof.quarantine()
+    assert (row.reason, row.explanation) == (IncidentReason.TOKEN_MALFORMED, "judging failed: ZeroDivisionError")
