@@ -38,7 +38,7 @@ from broker.node_certificates import CertificateFiles, NodeTls, ThrowawayAuthori
 from broker.node_identity import LOOPBACK, NodeIdentity
 from broker.node_installation import Installation, find_installation
 from broker.node_link import KeeperLink
-from broker.node_probe import answers_amqp, probe_context
+from broker.node_probe import answers_amqp, answers_management, probe_context
 from schemas.errors import ErrorCode, Refused
 
 READY_SECONDS = 90.0
@@ -178,7 +178,7 @@ class PrivateNode:
     # What it does
 
     def start(self) -> None:
-        """Start the node and return when it answers an AMQP handshake over mutual TLS.
+        """Start the node and return when it answers an AMQP handshake over mutual TLS, and management requests.
 
         Raises:
             Refused: ``node_not_started`` with the reason and the place of its log.
@@ -368,7 +368,9 @@ class PrivateNode:
             process = -1
         try:
             while process >= 0 and time.monotonic() < deadline:
-                if answers_amqp(LOOPBACK, self.identity.amqps, self._probe, "localhost"):
+                if answers_amqp(LOOPBACK, self.identity.amqps, self._probe, "localhost") and answers_management(
+                    self.management_url, self.credentials
+                ):
                     return
                 ended = bool(select.select([process], [], [], LOOK_AGAIN_SECONDS)[0])
                 if ended or ADDRESS_IN_USE in self._log_tail():

@@ -1,9 +1,12 @@
-"""Is the broker there? Not its port, not its log: its own answer to the AMQP protocol header."""
+"""Is the broker there? Not its port, not its log: its own answer to the AMQP protocol header and to a request."""
 
 import socket
 import ssl
 import struct
 from pathlib import Path
+
+from broker.management import Credentials, Management
+from schemas.errors import Refused
 
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 CONNECTION_START = (10, 10)
@@ -40,3 +43,15 @@ def answers_amqp(host: str, port: int, context: ssl.SSLContext, server_name: str
     kind = frame[0]
     method = struct.unpack_from(">HH", frame, FRAME_HEADER_BYTES)
     return kind == METHOD_FRAME and method == CONNECTION_START
+
+
+def answers_management(url: str, credentials: Path) -> bool:
+    """True when the management interface gives its overview to the account in ``credentials``.
+
+    It listens before it can: for a moment after the start it fails with 500.
+    """
+    with Management(url, Credentials.read(credentials), seconds=PROBE_SECONDS) as management:
+        try:
+            return management.get("/api/overview") is not None
+        except Refused:
+            return False

@@ -1,12 +1,14 @@
 """The private node: it runs, on loopback alone, and leaves nothing when its owner ends in whatever way."""
 
 import contextlib
+import http.server
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ import pytest
 from broker.management import Credentials, Management
 from broker.node import PrivateNode
 from broker.node_installation import Installation, find_installation
-from broker.node_probe import answers_amqp, probe_context
+from broker.node_probe import answers_amqp, answers_management, probe_context
 from schemas.errors import ErrorCode, Refused
 from tests.support.processes import Process, below, listened_by, listeners, running
 
@@ -192,6 +194,43 @@ def test_a_node_in_a_folder_keeps_its_data_ports_and_name(tmp_path: Path) -> Non
         for secret in (node.credentials, folder / "definitions.json", node.tls.broker.key):
             assert secret.stat().st_mode & 0o777 == 0o600
         assert folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.usefixtures("rabbitmq")
+def test_a_node_is_ready_only_when_its_management_interface_answers_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[bool] = []
+
+    def at_the_third_time(url: str, credentials: Path) -> bool:
+        answers.append(len(answers) >= 2 and answers_management(url, credentials))
+        return answers[-1]
+
+    monkeypatch.setattr("broker.node.answers_management", at_the_third_time)
+    with PrivateNode() as node:
+        assert answers[:2] == [False, False]
+        assert answers[-1]
+        node.kill()
+        assert not answers_management(node.management_url, node.credentials)
+
+
+def test_a_management_interface_that_fails_or_refuses_does_not_answer(tmp_path: Path) -> None:
+    statuses = [500, 401, 200]
+
+    class Interface(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(statuses.pop(0))
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            """Nothing: the interface is silent."""
+
+    credentials = tmp_path / "management.json"
+    credentials.write_text(json.dumps({"user": "somebody", "password": "secret"}))
+    with http.server.HTTPServer(("127.0.0.1", 0), Interface) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        assert [answers_management(url, credentials) for _ in range(3)] == [False, False, True]
+        server.shutdown()
 
 
 @pytest.mark.usefixtures("rabbitmq")
