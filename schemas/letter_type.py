@@ -1,7 +1,7 @@
-"""What a type of letter is: its fields, who may issue it, what answers it, its clocks and checklist."""
+"""What a type of letter is: its fields, who may issue it, its clocks and checklist."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -64,7 +64,6 @@ class LetterType:
         ar, en: as on screen.
         fields: model of ``content.fields``.
         allowed_senders: agency codes; None for every agency.
-        allowed_replies: names of the types that answer it.
         default_deadline_days: from issue to ``expires_at`` when the sender names none.
         reply_required: whether a reply is asked for when the sender does not say.
         reply_deadline: its clock; None for the clock of the letter's urgency.
@@ -79,7 +78,6 @@ class LetterType:
     en: str
     fields: type[TypeFields]
     allowed_senders: frozenset[str] | None = None
-    allowed_replies: frozenset[str] = field(default_factory=frozenset)
     default_deadline_days: int = 30
     reply_required: bool = False
     reply_deadline: WorkingSpan | None = None

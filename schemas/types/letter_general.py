@@ -18,5 +18,4 @@ TYPE = LetterType(
     ar="كتاب رسمي",
     en="official letter",
     fields=GeneralFields,
-    allowed_replies=frozenset({"reply/1", "referral/1"}),
 )

@@ -31,7 +31,6 @@ TYPE = LetterType(
     ar="إحالة",
     en="referral",
     fields=ReferralFields,
-    allowed_replies=frozenset({"reply/1", "referral/1"}),
     reply_required=True,
     reply_deadline=WorkingSpan(days=10),
     checklist=(

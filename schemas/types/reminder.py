@@ -23,7 +23,6 @@ TYPE = LetterType(
     ar="استعجال",
     en="reminder",
     fields=ReminderFields,
-    allowed_replies=frozenset({"reply/1"}),
     reply_required=True,
     reply_deadline=WorkingSpan(days=2),
     checklist=(

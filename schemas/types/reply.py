@@ -28,7 +28,6 @@ TYPE = LetterType(
     ar="رد",
     en="reply",
     fields=ReplyFields,
-    allowed_replies=frozenset({"reply/1", "letter.general/1"}),
     checklist=(
         ChecklistItem(
             code="partial_is_not_final",

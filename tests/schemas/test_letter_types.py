@@ -26,7 +26,6 @@ def refusal(type_name: str, pointer: str, value: object, sender: str = SENDER) -
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_what_a_type_refers_to_exists(kind: LetterType) -> None:
-    assert kind.allowed_replies <= set(all_types())
     assert (kind.allowed_senders or set()) <= set(AGENCIES)
     assert 0 < kind.default_deadline_days <= MOST_DAYS
     assert kind.ar
@@ -39,20 +38,19 @@ def test_what_a_type_refers_to_exists(kind: LetterType) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "replies", "reply_required", "acknowledgement_owed"),
+    ("name", "reply_required", "acknowledgement_owed"),
     [
-        ("letter.general/1", {"reply/1", "referral/1"}, False, False),
-        ("circular/1", set(), False, True),
-        ("referral/1", {"reply/1", "referral/1"}, True, False),
-        ("reply/1", {"reply/1", "letter.general/1"}, False, False),
-        ("reminder/1", {"reply/1"}, True, False),
+        ("letter.general/1", False, False),
+        ("circular/1", False, True),
+        ("referral/1", True, False),
+        ("reply/1", False, False),
+        ("reminder/1", True, False),
     ],
 )
 def test_what_is_owed_for_a_letter_depends_on_its_type(
-    name: str, replies: set[str], reply_required: bool, acknowledgement_owed: bool
+    name: str, reply_required: bool, acknowledgement_owed: bool
 ) -> None:
     kind = letter_type(name)
-    assert kind.allowed_replies == replies
     assert kind.reply_required is reply_required
     assert kind.acknowledgement_owed is acknowledgement_owed
     assert kind.default_deadline_days == 30

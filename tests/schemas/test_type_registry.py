@@ -27,7 +27,7 @@ class ReplyFields(TypeFields):  # the name of another type's fields, as a second
 
 TYPE = LetterType(
     name="minutes/2", ar="محضر اجتماع", en="minutes", fields=ReplyFields,
-    allowed_replies=frozenset({"reply/1"}), default_deadline_days=7, reply_required=True,
+    default_deadline_days=7, reply_required=True,
 )
 """
 
