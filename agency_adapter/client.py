@@ -10,6 +10,7 @@ import http.client
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -85,10 +86,13 @@ class AdapterClient:
         file = settings.path(settings.api.token_file)
         try:
             token = file.read_text("ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise Refused(ErrorCode.FILE_UNREADABLE, path=str(file), problem=_reason(error)) from error
+        except OSError as error:
+            problem = error.strerror or type(error).__name__
+            raise Refused(ErrorCode.FILE_UNREADABLE, path=str(file), problem=problem) from error
+        except UnicodeDecodeError as error:
+            raise _no_token(file) from error
         if not token.isprintable():
-            raise Refused(ErrorCode.FILE_UNREADABLE, path=str(file), problem="not a token")
+            raise _no_token(file)
         return cls(settings.api.host, settings.api.port, token)
 
     @property
@@ -164,8 +168,8 @@ def segment(text: str) -> str:
     return quote(text, safe="", errors=_AS_GIVEN)
 
 
-def _reason(error: Exception) -> str:
-    return (error.strerror or "unreadable") if isinstance(error, OSError) else "not ASCII"
+def _no_token(file: Path) -> Refused:
+    return Refused(ErrorCode.FILE_UNREADABLE, path=str(file), problem_ar="ليس رمز دخول", problem="not a token")
 
 
 def _with_query(path: str, query: Mapping[str, str | int | None]) -> str:

@@ -45,7 +45,7 @@ def read_file(path: Path) -> bytes:
     try:
         if path == STANDARD_INPUT:
             if sys.stdin is None:
-                raise Refused(ErrorCode.FILE_UNREADABLE, path=str(path), problem="closed")
+                raise Refused(ErrorCode.FILE_UNREADABLE, path=str(path), problem_ar="مغلق", problem="closed")
             content = sys.stdin.buffer.read(LARGEST_FILE + 1)
         else:
             with path.open("rb") as file:
@@ -53,7 +53,12 @@ def read_file(path: Path) -> bytes:
     except OSError as error:
         raise Refused(ErrorCode.FILE_UNREADABLE, path=str(path), problem=error.strerror or "") from error
     if len(content) > LARGEST_FILE:
-        raise Refused(ErrorCode.FILE_UNREADABLE, path=str(path), problem=f"> {LARGEST_FILE} bytes")
+        raise Refused(
+            ErrorCode.FILE_UNREADABLE,
+            path=str(path),
+            problem_ar=f"أكبر من {LARGEST_FILE} بايت",
+            problem=f"larger than {LARGEST_FILE} bytes",
+        )
     return content
 
 
@@ -108,4 +113,6 @@ def _text(path: Path) -> str:
     try:
         return read_file(path).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Refused(ErrorCode.FILE_UNREADABLE, path=str(path), problem="not UTF-8") from error
+        raise Refused(
+            ErrorCode.FILE_UNREADABLE, path=str(path), problem_ar="ليس بترميز UTF-8", problem="not UTF-8"
+        ) from error

@@ -93,11 +93,8 @@ class Printer:
 
     def refusal(self, refusal: Refused) -> None:
         """What is wrong and what to do, in both languages, with code and place."""
-        self.line(refusal.text("ar"))
-        self.line(refusal.next_step("ar"))
-        place = f" {refusal.pointer}" if refusal.pointer else ""
-        self.line(f"{refusal.text('en')} [{refusal.code}]{place}")
-        self.line(refusal.next_step("en"))
+        for line in (*refusal.lines("ar"), *refusal.lines("en")):
+            self.line(line)
 
     def outbox(self, items: Iterable[Mapping[str, Any]]) -> None:
         self.table(
@@ -299,7 +296,14 @@ class Printer:
                 (
                     words(labels.DEPENDENCIES, check["name"]),
                     ("نعم", "yes") if check["ok"] else ("لا", "no"),
-                    tuple(part for part in (check["text_ar"], check["text"], check["detail"]) if part),
+                    Lines(
+                        tuple(
+                            (line,)
+                            for part in (check["text_ar"], check["text"], check["detail"])
+                            for line in (part or "").split("\n")
+                            if line
+                        )
+                    ),
                 )
                 for check in answer["checks"]
             ),

@@ -146,6 +146,10 @@ def _require_apart(configs: Sequence[Path], all_settings: Sequence[Settings]) ->
         own += [("api.port", settings.api.port)] if settings.api.port else []
         for name, value in own:
             if (name, value) in seen:
-                problem = f"{name} {value} is another adapter's too"
-                raise Refused(ErrorCode.SETTINGS_INVALID, path=str(config), problem=problem)
+                raise Refused(
+                    ErrorCode.SETTINGS_INVALID,
+                    path=str(config),
+                    problem_ar=f"{name} {value} لمحوّل آخر أيضاً",
+                    problem=f"{name} {value} is another adapter's too",
+                )
             seen.add((name, value))

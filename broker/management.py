@@ -41,7 +41,8 @@ class Credentials:
             content = json.loads(file.read_text("utf-8"))
             return cls(str(content["user"]), str(content["password"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise Refused(ErrorCode.SETTINGS_INVALID, path=str(file), problem=type(error).__name__) from error
+            problem = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+            raise Refused(ErrorCode.SETTINGS_INVALID, path=str(file), problem=problem) from error
 
 
 def path(*parts: str) -> str:
@@ -69,7 +70,12 @@ class Management:
         host = parts.hostname or ""
         loopback = host in {"127.0.0.1", "::1", "localhost"}
         if parts.scheme not in {"http", "https"} or not host or (parts.scheme == "http" and not loopback):
-            raise Refused(ErrorCode.SETTINGS_INVALID, path=url, problem="HTTPS is needed unless the host is loopback")
+            raise Refused(
+                ErrorCode.SETTINGS_INVALID,
+                path=url,
+                problem_ar="يلزم HTTPS ما لم يكن العنوان محلياً",
+                problem="HTTPS is needed unless the host is loopback",
+            )
         self._connection: http.client.HTTPConnection
         if parts.scheme == "https":
             context = ssl.create_default_context(cafile=authority)

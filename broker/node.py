@@ -355,7 +355,12 @@ class PrivateNode:
         """The broker would start without the listener, and say so only in its log."""
         port = self.identity.taken_port()
         if port is not None:
-            raise Refused(ErrorCode.NODE_NOT_STARTED, problem=f"port {port} is taken", log=str(self.directory / "logs"))
+            raise Refused(
+                ErrorCode.NODE_NOT_STARTED,
+                problem_ar=f"المنفذ {port} مستخدم من قبل",
+                problem=f"port {port} is taken",
+                log=str(self.directory / "logs"),
+            )
 
     def _wait_until_ready(self, pid: int) -> None:
         tls = self.tls

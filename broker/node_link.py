@@ -65,8 +65,14 @@ class KeeperLink:
         state = self._answer(HOLD_SECONDS)
         if state != "ready":
             self.close()
-            problem = f"another node uses {self._directory}" if state == "in_use" else state
-            raise Refused(ErrorCode.NODE_NOT_STARTED, problem=problem, log="–")
+            if state != "in_use":
+                raise Refused(ErrorCode.NODE_NOT_STARTED, problem=state, log="–")
+            raise Refused(
+                ErrorCode.NODE_NOT_STARTED,
+                problem_ar=f"يستخدم وسيط آخر المجلد {self._directory}",
+                problem=f"another node uses {self._directory}",
+                log="–",
+            )
 
     def ask(self, request: dict[str, object], seconds: float) -> str:
         """The keeper's answer to ``request``; :data:`NO_KEEPER` when there is no keeper."""

@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.errors import ErrorCode, Refused
+from schemas.validation import in_arabic
 
 Host = Annotated[str, Field(min_length=1)]
 """On which a server listens. Empty, it would be every interface."""
@@ -55,9 +56,16 @@ def read_settings_file(file: Path, kind: type[Read]) -> Read:
     except OSError as error:
         raise Refused(ErrorCode.SETTINGS_INVALID, path=str(file), problem=error.strerror or "unreadable") from error
     except UnicodeDecodeError as error:
-        raise Refused(ErrorCode.SETTINGS_INVALID, path=str(file), problem="not UTF-8") from error
+        raise Refused(
+            ErrorCode.SETTINGS_INVALID, path=str(file), problem_ar="ليس بترميز UTF-8", problem="not UTF-8"
+        ) from error
     except (tomllib.TOMLDecodeError, TypeError) as error:
         raise Refused(ErrorCode.SETTINGS_INVALID, path=str(file), problem=str(error)) from error
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise Refused(ErrorCode.SETTINGS_INVALID, path=str(file), problem=problems) from error
+        found = [(".".join(map(str, each["loc"])), each) for each in error.errors()]
+        raise Refused(
+            ErrorCode.SETTINGS_INVALID,
+            path=str(file),
+            problem_ar="؛ ".join(f"{place}: {in_arabic(each)}" for place, each in found),
+            problem="; ".join(f"{place}: {each['msg']}" for place, each in found),
+        ) from error

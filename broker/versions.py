@@ -27,10 +27,20 @@ class BrokerVersion:
         """
         match = re.match(r"(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?", text)
         if match is None:
-            raise Refused(ErrorCode.BROKER_REFUSED, request="version", problem=f"not a version: {text[:40]}")
+            raise Refused(
+                ErrorCode.BROKER_REFUSED,
+                request="version",
+                problem_ar=f"ليس رقم إصدار: {text[:40]}",
+                problem=f"not a version: {text[:40]}",
+            )
         found = cls(int(match[1]), int(match[2]), int(match[3] or 0))
         if found < cls(*OLDEST):
-            raise Refused(ErrorCode.BROKER_REFUSED, request="version", problem=f"{found} is older than {cls(*OLDEST)}")
+            raise Refused(
+                ErrorCode.BROKER_REFUSED,
+                request="version",
+                problem_ar=f"الإصدار {found} أقدم من {cls(*OLDEST)}",
+                problem=f"{found} is older than {cls(*OLDEST)}",
+            )
         return found
 
     def __str__(self) -> str:

@@ -74,9 +74,8 @@ def report(refusal: Refused, *, as_json: bool = False) -> None:
     if as_json:
         _say(json.dumps(refusal.as_document(), ensure_ascii=False, indent=2))
         return
-    place = fill(" ({pointer})", {"pointer": refusal.pointer}) if refusal.pointer else ""
-    for language in ("ar", "en"):
-        _say(f"{refusal.text(language)}{place} [{refusal.code}]\n  {refusal.next_step(language)}")
+    for line in (*refusal.lines("ar"), *refusal.lines("en")):
+        _say(line)
 
 
 def run(arguments: Sequence[str]) -> int:

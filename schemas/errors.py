@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from schemas.error_codes import ErrorCode, ErrorText
 from schemas.error_texts import api, broker, letter, operation, token
+from schemas.system_words import ARABIC
 
 __all__ = ["CATALOGUE", "ErrorCode", "ErrorText", "Language", "Refused", "RefusedValue", "fill"]
 
@@ -50,7 +51,8 @@ class Refused(Exception):  # noqa: N818 - reads as what happened: the letter was
     Attributes:
         code: stable code.
         pointer: JSON pointer (RFC 6901) to the offending member, if there is one.
-        params: details for the texts.
+        params: details for the texts. Where ``problem`` stands without ``problem_ar`` it is the operating system's
+            word, which has its Arabic, or a library's, which is shown as it is.
     """
 
     def __init__(self, code: ErrorCode, *, pointer: str | None = None, **params: object) -> None:
@@ -65,14 +67,24 @@ class Refused(Exception):  # noqa: N818 - reads as what happened: the letter was
         return CATALOGUE[self.code].status
 
     def text(self, language: Language) -> str:
-        """What is wrong."""
+        """What is wrong. The Arabic may have a second line: technical details, which may be in a library's English."""
         entry = CATALOGUE[self.code]
-        return fill(entry.ar if language == "ar" else entry.en, self.params)
+        if language == "en":
+            return fill(entry.en, self.params)
+        problem = str(self.params.get("problem", ""))
+        given = {"problem_ar": ARABIC.get(problem, problem)} if problem else {}
+        return fill(entry.ar, given | self.params)
 
     def next_step(self, language: Language) -> str:
         """What to do about it."""
         entry = CATALOGUE[self.code]
         return fill(entry.next_ar if language == "ar" else entry.next_en, self.params)
+
+    def lines(self, language: Language) -> list[str]:
+        """For a terminal: what is wrong, with its place and code; technical details, if any; what to do about it."""
+        text, *details = self.text(language).split("\n")
+        place = fill(" ({pointer})", {"pointer": self.pointer}) if self.pointer else ""
+        return [f"{text}{place} [{self.code}]", *(f"  {each}" for each in (*details, self.next_step(language)))]
 
     def as_document(self) -> dict[str, Any]:
         """For a program: the code, the texts in both languages, and the pointer if there is one."""

@@ -11,11 +11,13 @@ from schemas.errors import ErrorCode, Refused, fill
 _OBJECT = "يجب أن تكون القيمة كائن JSON"
 _LIST = "يجب أن تكون القيمة قائمة"
 _TEXT = "يجب أن تكون القيمة نصاً"
+_WHOLE = "يجب أن تكون القيمة عدداً صحيحاً"
 _NO_SUCH_INSTANT = "لا وجود لهذا التاريخ أو الوقت في التقويم"
 _NOT_LISTED = "القيمة ليست من القيم المقررة: {expected}"
 _ARABIC: Mapping[str, str] = MappingProxyType(
     {
         "missing": "بيان لازم غير موجود",
+        "extra_forbidden": "بيان غير معروف",
         "model_type": _OBJECT,
         "dict_type": _OBJECT,
         "list_type": _LIST,
@@ -30,7 +32,9 @@ _ARABIC: Mapping[str, str] = MappingProxyType(
         "enum": _NOT_LISTED,
         "literal_error": _NOT_LISTED,
         "bool_type": "يجب أن تكون القيمة true أو false",
-        "int_type": "يجب أن تكون القيمة عدداً صحيحاً",
+        "int_type": _WHOLE,
+        "int_parsing": _WHOLE,
+        "path_type": "يجب أن تكون القيمة مساراً",
         "greater_than_equal": "يجب ألا تقل القيمة عن {ge}",
         "less_than_equal": "يجب ألا تزيد القيمة على {le}",
         "datetime_type": "يجب أن تكون القيمة تاريخاً ووقتاً بصيغة RFC 3339 مع فارق التوقيت",

@@ -53,7 +53,7 @@ def verify_chain(
         VerificationError: ``chain_invalid``.
     """
     if not anchors:
-        raise _invalid("no root is pinned")
+        raise _invalid("لا جذر معتمد يُرجع إليه", "no root is pinned")
     verifier = (
         PolicyBuilder()
         .store(Store(list(anchors)))
@@ -72,14 +72,14 @@ def verify_chain(
             )
         ]
     except verification.VerificationError as error:
-        raise _invalid(str(error)) from None
+        raise VerificationError(ErrorCode.CHAIN_INVALID, problem=str(error)) from None
     except (ValueError, UnsupportedAlgorithm):
-        raise _invalid("a certificate in it is malformed") from None
+        raise _invalid("فيها شهادة غير سليمة", "a certificate in it is malformed") from None
     if len(chain) != CHAIN_LENGTH:
-        raise _invalid("it must be leaf, issuing authority, root")
+        raise _invalid("يجب أن تكون شهادة فسلطة إصدار فجذراً", "it must be leaf, issuing authority, root")
     if weak:
-        raise _invalid("a key in it is not a P-256 key")
+        raise _invalid("فيها مفتاح ليس من نوع P-256", "a key in it is not a P-256 key")
 
 
-def _invalid(problem: str) -> VerificationError:
-    return VerificationError(ErrorCode.CHAIN_INVALID, problem=problem)
+def _invalid(ar: str, en: str) -> VerificationError:
+    return VerificationError(ErrorCode.CHAIN_INVALID, problem_ar=ar, problem=en)

@@ -120,7 +120,10 @@ def _print(examination: Examination) -> None:
     for check in examination.checks:
         ar, en = _NAMES[check.name]
         mark, code = ("✓", "") if check.ok else ("✗", f" [{check.refusal.code}]" if check.refusal else "")
-        _line(f"{mark} {ar}: {check.text('ar', around)}{code}")
+        text, *details = check.text("ar", around).split("\n")
+        _line(f"{mark} {ar}: {text}{code}")
+        for detail in details:
+            _line(f"  {detail}")
         _line(f"  {en}: {check.text('en', around)}{code}")
     if not examination.verified:
         _line("✗ الوثيقة غير موثوقة")
@@ -138,9 +141,8 @@ def _print(examination: Examination) -> None:
 
 def _say_what_next(refusal: Refused | None) -> None:
     if refusal is not None:
-        place = fill(" ({pointer})", {"pointer": refusal.pointer}) if refusal.pointer else ""
-        for language in ("ar", "en"):
-            print(f"{refusal.text(language)}{place}\n  {refusal.next_step(language)}", file=sys.stderr)  # noqa: T201 - a terminal
+        for line in (*refusal.lines("ar"), *refusal.lines("en")):
+            print(line, file=sys.stderr)  # noqa: T201 - a terminal
 
 
 def _shown(value: object, around: tuple[str, str]) -> str:

@@ -104,7 +104,11 @@ class Directory:
             raise VerificationError(ErrorCode.DIRECTORY_FORKED, signature_good=True, version=payload.version)
         directory = cls(payload, token.digest, _read_keys(payload, anchors, now))
         if not timedelta() < directory.valid_until - directory.issued_at <= LONGEST_VALIDITY:
-            raise malformed("/valid_until", f"valid for more than {LONGEST_VALIDITY.days} days, or for none")
+            raise malformed(
+                "/valid_until",
+                f"مدة صلاحيته أطول من {LONGEST_VALIDITY.days} يوماً، أو لا مدة لها",
+                f"valid for more than {LONGEST_VALIDITY.days} days, or for none",
+            )
         if directory.issued_at > now + CLOCK_TOLERANCE:
             raise VerificationError(ErrorCode.ISSUED_IN_FUTURE, signature_good=True)
         if directory.state(now) == "expired":
@@ -191,7 +195,11 @@ def _read_payload(token: OpenedToken) -> DirectoryPayload:
     except VerificationError:
         raise
     except Refused as refusal:
-        raise malformed(refusal.pointer, refusal.text("en")) from refusal
+        raise _malformed_because(refusal, refusal.pointer) from refusal
+
+
+def _malformed_because(refusal: Refused, pointer: str | None) -> VerificationError:
+    return malformed(pointer, " ".join(refusal.text("ar").splitlines()), refusal.text("en"))
 
 
 def _read_keys(
@@ -202,18 +210,18 @@ def _read_keys(
         try:
             issuers.append(decode_certificate(text))
         except ValueError:
-            raise malformed(f"/issuers/{index}", "no certificate") from None
+            raise malformed(f"/issuers/{index}", "ليست شهادة", "no certificate") from None
     keys: dict[str, DirectoryKey] = {}
     names: set[str] = set()
     codes: set[str] = set()
     for position, agency in enumerate(payload.agencies):
         if agency.code in codes:
-            raise malformed(f"/agencies/{position}/code", f"{agency.code} stands twice")
+            raise malformed(f"/agencies/{position}/code", f"الرمز {agency.code} مكرر", f"{agency.code} stands twice")
         codes.add(agency.code)
         for place, entry in enumerate(agency.keys):
             pointer = f"/agencies/{position}/keys/{place}"
             if entry.kid in names:
-                raise malformed(f"{pointer}/kid", f"{entry.kid} stands twice")
+                raise malformed(f"{pointer}/kid", f"المفتاح {entry.kid} مكرر", f"{entry.kid} stands twice")
             names.add(entry.kid)
             key = read_key_entry(entry, agency.code, pointer)
             if key is None:
@@ -223,7 +231,7 @@ def _read_keys(
             try:
                 verify_chain(key.certificate, issuers, anchors, at)
             except VerificationError as error:
-                raise malformed(f"{pointer}/certificate", error.text("en")) from None
+                raise _malformed_because(error, f"{pointer}/certificate") from None
             keys[key.kid] = key
     return keys
 
@@ -232,4 +240,4 @@ def _instant(text: str, pointer: str) -> datetime:
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise malformed(pointer, "no such instant") from None
+        raise malformed(pointer, "لا وجود لهذا الوقت", "no such instant") from None

@@ -74,19 +74,19 @@ def read_key_entry(entry: KeyEntry, agency: str, pointer: str) -> DirectoryKey |
     try:
         certificate = decode_certificate(entry.certificate)
     except ValueError:
-        raise malformed(f"{pointer}/certificate", "no certificate") from None
+        raise malformed(f"{pointer}/certificate", "ليست شهادة", "no certificate") from None
     public_key = certificate.public_key()
     if not isinstance(public_key, ec.EllipticCurvePublicKey) or not isinstance(public_key.curve, ec.SECP256R1):
-        raise malformed(f"{pointer}/certificate", "its key is not a P-256 key")
+        raise malformed(f"{pointer}/certificate", "مفتاحها ليس من نوع P-256", "its key is not a P-256 key")
     if certificate_owner(certificate) != agency:
-        raise malformed(f"{pointer}/certificate", f"it was not issued to {agency}")
+        raise malformed(f"{pointer}/certificate", f"لم تصدر للجهة {agency}", f"it was not issued to {agency}")
     if certificate_purpose(certificate) != entry.purpose:
-        raise malformed(f"{pointer}/purpose", "the certificate was issued for another purpose")
+        raise malformed(f"{pointer}/purpose", "صدرت الشهادة لغرض آخر", "the certificate was issued for another purpose")
     not_before = _read(entry.not_before, f"{pointer}/not_before")
     not_after = _read(entry.not_after, f"{pointer}/not_after")
     revoked_at = None if entry.revoked_at is None else _read(entry.revoked_at, f"{pointer}/revoked_at")
     if revoked_at is None and entry.revocation is not None:
-        raise malformed(f"{pointer}/revoked_at", "a revocation without an instant")
+        raise malformed(f"{pointer}/revoked_at", "إلغاء دون وقته", "a revocation without an instant")
     return DirectoryKey.of_certificate(
         certificate,
         entry.kid,
@@ -99,8 +99,8 @@ def read_key_entry(entry: KeyEntry, agency: str, pointer: str) -> DirectoryKey |
     )
 
 
-def malformed(pointer: str | None, problem: str) -> VerificationError:
-    return VerificationError(ErrorCode.DIRECTORY_MALFORMED, pointer=pointer, problem=problem)
+def malformed(pointer: str | None, ar: str, en: str) -> VerificationError:
+    return VerificationError(ErrorCode.DIRECTORY_MALFORMED, pointer=pointer, problem_ar=ar, problem=en)
 
 
 def _written(instant: datetime) -> str:
@@ -111,4 +111,4 @@ def _read(text: str, pointer: str) -> datetime:
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise malformed(pointer, "no such instant") from None
+        raise malformed(pointer, "لا وجود لهذا الوقت", "no such instant") from None

@@ -49,18 +49,22 @@ def read_key(file: Path) -> ec.EllipticCurvePrivateKey:
             mode = os.fstat(stream.fileno()).st_mode
             pem = stream.read(LARGEST_FILE)
     except OSError as error:
-        raise unreadable(file, error.strerror or type(error).__name__) from None
+        problem = error.strerror or type(error).__name__
+        raise VerificationError(ErrorCode.KEY_UNREADABLE, path=str(file), problem=problem) from None
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise unreadable(file, f"others may read it (mode {stat.S_IMODE(mode):04o})")
+        octal = f"{stat.S_IMODE(mode):04o}"
+        raise unreadable(file, f"يستطيع غير مالكه قراءته (الصلاحيات {octal})", f"others may read it (mode {octal})")
     try:
         key = serialization.load_pem_private_key(pem, password=None)
     except (ValueError, TypeError):
         # The library's own text may quote the file; it stays out.
-        raise unreadable(file, "it is not an unencrypted PKCS#8 PEM key") from None
+        raise unreadable(
+            file, "ليس مفتاحاً بصيغة PKCS#8 PEM دون كلمة سر", "it is not an unencrypted PKCS#8 PEM key"
+        ) from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise unreadable(file, "it is not a P-256 key")
+        raise unreadable(file, "ليس مفتاحاً من نوع P-256", "it is not a P-256 key")
     return key
 
 
-def unreadable(file: Path, problem: str) -> VerificationError:
-    return VerificationError(ErrorCode.KEY_UNREADABLE, path=str(file), problem=problem)
+def unreadable(file: Path, ar: str, en: str) -> VerificationError:
+    return VerificationError(ErrorCode.KEY_UNREADABLE, path=str(file), problem_ar=ar, problem=en)

@@ -66,7 +66,11 @@ class FileKey:
         self._key = read_key(key_file)
         self.certificate = read_certificate(certificate_file)
         if self.certificate.public_key() != self._key.public_key():
-            raise unreadable(key_file, f"it is not the key of {certificate_file.name}")
+            raise unreadable(
+                key_file,
+                f"ليس مفتاح الشهادة {certificate_file.name}",
+                f"it is not the key of {certificate_file.name}",
+            )
         self.x5t = certificate_digest(self.certificate)
         self.kid = key_id(self.certificate)
 

@@ -68,7 +68,10 @@ class Check:
         return self.refusal is None
 
     def text(self, language: Language, around: tuple[str, str] = ("", "")) -> str:
-        """In words, on one line whatever the document has in it; ``around`` each inserted value."""
+        """In words, on one line whatever the document has in it; ``around`` each inserted value.
+
+        The Arabic of a refusal may have a second line, of technical details.
+        """
         if self.refusal is not None:
             return self.refusal.text(language)
         words = self.ar if language == "ar" else self.en
@@ -163,8 +166,11 @@ class _Examiner:
                 anchor.verify_directly_issued_by(anchor)
                 subjects.append(anchor.subject.rfc4514_string())
             except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
-                problem = "the anchor is no root: it is not signed by its own key"
-                raise VerificationError(ErrorCode.CHAIN_INVALID, problem=problem) from None
+                raise VerificationError(
+                    ErrorCode.CHAIN_INVALID,
+                    problem_ar="الشهادة المعتمدة ليست جذراً: لم توقَّع بمفتاحها نفسه",
+                    problem="the anchor is no root: it is not signed by its own key",
+                ) from None
             fingerprints.append(anchor.fingerprint(hashes.SHA256()).hex(":").upper())
         return Check(
             "anchor",

@@ -65,4 +65,4 @@ class Books:
         try:
             file.write_text(self.as_json(), "utf-8")
         except OSError as error:
-            raise Refused(ErrorCode.OUTPUT_UNWRITABLE, problem=f"{file}: {error.strerror}") from error
+            raise Refused(ErrorCode.OUTPUT_UNWRITABLE, problem=error.strerror or type(error).__name__) from error

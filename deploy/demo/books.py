@@ -82,7 +82,12 @@ def read_books(folder: Path, now: datetime) -> Books:
     reader = _Reader(directory, now)
     stores = sorted((folder / "agencies").glob("*/store.db"))
     if not stores:
-        raise Refused(ErrorCode.FILE_UNREADABLE, path=str(folder / "agencies" / "*" / "store.db"), problem="no store")
+        raise Refused(
+            ErrorCode.FILE_UNREADABLE,
+            path=str(folder / "agencies" / "*" / "store.db"),
+            problem_ar="لا مخزن",
+            problem="no store",
+        )
     for store in stores:
         try:
             reader.read(store.parent.name, store)

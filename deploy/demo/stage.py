@@ -214,8 +214,12 @@ class Stage:
                     # One that was killed a moment ago may still be tidying up.
                     eventually(ended, "", TIDYING_SECONDS)
                 except Refused:
-                    problem = f"another demonstration is up in {self.folder}"
-                    raise Refused(ErrorCode.NODE_NOT_STARTED, problem=problem, log=str(lock.parent / "logs")) from None
+                    raise Refused(
+                        ErrorCode.NODE_NOT_STARTED,
+                        problem_ar=f"يجري عرض آخر في {self.folder}",
+                        problem=f"another demonstration is up in {self.folder}",
+                        log=str(lock.parent / "logs"),
+                    ) from None
         shutil.rmtree(self.folder)
 
     def _end(self) -> None:

@@ -15,7 +15,7 @@ TEXTS: Mapping[E, T] = {
     ),
     E.API_ADDRESS_UNUSABLE: T(
         500,
-        "لا يمكن فتح الواجهة المحلية على العنوان {address}: {problem}.",
+        "لا يمكن فتح الواجهة المحلية على العنوان {address}.\nالتفاصيل التقنية: {problem_ar}",
         "The local API cannot listen on {address}: {problem}.",
         "أوقف ما يشغل هذا المنفذ، أو غيّر api.port في ملف الإعدادات.",
         "Stop what uses that port, or change api.port in the settings.",
@@ -29,7 +29,7 @@ TEXTS: Mapping[E, T] = {
     ),
     E.FILE_UNREADABLE: T(
         422,
-        "تعذّرت قراءة الملف {path}: {problem}.",
+        "تعذّرت قراءة الملف {path}.\nالتفاصيل التقنية: {problem_ar}",
         "The file {path} cannot be read: {problem}.",
         "تحقق من المسار ومن الصلاحيات.",
         "Check the path and your rights.",

@@ -15,7 +15,7 @@ TEXTS: Mapping[E, T] = {
     ),
     E.BROKER_REFUSED: T(
         502,
-        "رفض وسيط الرسائل الطلب {request}: {problem}.",
+        "رفض وسيط الرسائل الطلب {request}.\nالتفاصيل التقنية: {problem_ar}",
         "The broker refused {request}: {problem}.",
         "تحقق من صلاحيات المستخدم الإداري ومن إصدار RabbitMQ (من 3.10.8 إلى 4.3).",
         "Check the management user's rights and the release of RabbitMQ (3.10.8 to 4.3).",
@@ -36,7 +36,7 @@ TEXTS: Mapping[E, T] = {
     ),
     E.NODE_NOT_STARTED: T(
         503,
-        "لم يبدأ وسيط الرسائل الخاص: {problem}.",
+        "لم يبدأ وسيط الرسائل الخاص.\nالتفاصيل التقنية: {problem_ar}",
         "The private broker node did not start: {problem}.",
         "راجع السجل {log}.",
         "Read the log {log}.",

@@ -50,14 +50,14 @@ TEXTS: Mapping[E, T] = {
     ),
     E.OUTPUT_UNWRITABLE: T(
         500,
-        "نُفّذ الأمر، وتعذّرت كتابة نتيجته كاملة: {problem}.",
+        "نُفّذ الأمر، وتعذّرت كتابة نتيجته كاملة.\nالتفاصيل التقنية: {problem_ar}",
         "The command was carried out; its result could not be written in full: {problem}.",
         "وفّر مساحة أو اكتب النتيجة في مكان آخر؛ وما كُتب منها ناقص.",
         "Make room, or write the result elsewhere; what was written of it is not whole.",
     ),
     E.SETTINGS_INVALID: T(
         500,
-        "ملف الإعدادات {path} غير صحيح: {problem}.",
+        "ملف الإعدادات {path} غير صحيح.\nالتفاصيل التقنية: {problem_ar}",
         "The settings file {path} is not valid: {problem}.",
         "صحّح الإعداد المذكور ثم أعد التشغيل.",
         "Correct the setting that is named, then start again.",

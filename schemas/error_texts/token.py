@@ -52,7 +52,7 @@ TEXTS: Mapping[E, T] = {
     ),
     E.CHAIN_INVALID: T(
         422,
-        "سلسلة الشهادات لا تنتهي إلى الجذر المعتمد: {problem}.",
+        "سلسلة الشهادات لا تنتهي إلى الجذر المعتمد.\nالتفاصيل التقنية: {problem_ar}",
         "The certificate chain does not lead to the pinned root: {problem}.",
         _NEVER_TRUST_AR,
         _NEVER_TRUST_EN,
@@ -73,7 +73,7 @@ TEXTS: Mapping[E, T] = {
     ),
     E.DIRECTORY_MALFORMED: T(
         422,
-        "دليل الجهات غير صالح: {problem}.",
+        "دليل الجهات غير صالح.\nالتفاصيل التقنية: {problem_ar}",
         "The directory is not valid: {problem}.",
         _RENEW_DIRECTORY_AR,
         _RENEW_DIRECTORY_EN,
@@ -164,7 +164,7 @@ TEXTS: Mapping[E, T] = {
     ),
     E.KEY_UNREADABLE: T(
         500,
-        "تعذّرت قراءة المفتاح {path}: {problem}.",
+        "تعذّرت قراءة المفتاح {path}.\nالتفاصيل التقنية: {problem_ar}",
         "The key {path} cannot be read: {problem}.",
         "تحقق من المسار، ومن أن الملف مملوك لمستخدم المحوّل وصلاحياته 0600.",
         "Check the path, and that the file belongs to the adapter's user with permissions 0600.",

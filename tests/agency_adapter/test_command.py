@@ -304,7 +304,7 @@ def test_a_refusal_is_shown_in_arabic_then_english_with_code_and_place(adapter: 
     assert (ran.code, ran.out) == (1, "")
     lines = ran.err.splitlines()
     assert len(lines) == 4
-    assert "[unknown_member] /surprise" in lines[2]
+    assert "(/surprise) [unknown_member]" in lines[2]
     ran = agency("send", "-", "--json", config=adapter.config, standard_input=request)
     problem = json.loads(ran.err)
     assert (ran.code, problem["code"], problem["pointer"]) == (1, "unknown_member", "/surprise")

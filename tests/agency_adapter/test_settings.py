@@ -76,6 +76,7 @@ def test_a_wrong_setting_is_named(tmp_path: Path, text: str, named: str) -> None
     assert refused.value.code is ErrorCode.SETTINGS_INVALID
     for language in ("ar", "en"):
         assert named in refused.value.text(language)  # type: ignore[arg-type] # both are languages
+    assert "القيمة غير صحيحة (" not in refused.value.text("ar"), "of a kind that has no words in Arabic"
     assert str(tmp_path / "adapter.toml") in str(refused.value)
     assert "secret" not in str(refused.value)
 

@@ -108,11 +108,12 @@ def test_a_refusal_is_told_in_arabic_then_english_each_with_code_and_next_step(
     assert run(["authority", "topology", "check", "--config", str(tmp_path / "none.toml")]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
-    arabic, next_arabic, english, next_english = printed.err.splitlines()
+    arabic, details, next_arabic, english, next_english = printed.err.splitlines()
     for line in (arabic, english):
         assert str(tmp_path / "none.toml") in line
         assert line.endswith("[settings_invalid]")
     assert arabic.startswith("ملف الإعدادات")
+    assert details == "  التفاصيل التقنية: لا يوجد ملف ولا مجلد بهذا الاسم"
     assert english.startswith("The settings file")
     text = CATALOGUE[ErrorCode.SETTINGS_INVALID]
     assert (next_arabic, next_english) == (f"  {text.next_ar}", f"  {text.next_en}")

@@ -2,6 +2,8 @@
 
 import ast
 import copy
+import errno
+import os
 import pickle
 import re
 import string
@@ -98,6 +100,27 @@ def _refusals() -> Iterator[tuple[str, ErrorCode, set[str]]]:
 
 
 REFUSALS = list(_refusals())
+OWN_WORDS = re.compile("[A-Za-z]{3}")
+
+
+def _in_english_alone() -> Iterator[str]:
+    """Places that put a sentence of ours into an error without its Arabic."""
+    for room in ROOMS:
+        for path in sorted((TREE / room).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                given = {word.arg: word.value for word in node.keywords} if isinstance(node, ast.Call) else {}
+                if "problem" in given and "problem_ar" not in given and _is_a_sentence(given["problem"]):
+                    yield f"{path.relative_to(TREE)}:{node.lineno}"
+
+
+def _is_a_sentence(value: ast.expr) -> bool:
+    parts = value.values if isinstance(value, ast.JoinedStr) else [value]
+    return any(isinstance(part, ast.Constant) and OWN_WORDS.search(str(part.value)) for part in parts)
+
+
+def test_a_problem_in_our_own_words_is_given_in_both_languages() -> None:
+    of_the_authority = "gateway/"
+    assert [place for place in _in_english_alone() if not place.startswith(of_the_authority)] == []
 
 
 @pytest.mark.parametrize(("place", "code", "details"), REFUSALS, ids=[place for place, _, _ in REFUSALS])
@@ -106,7 +129,50 @@ def test_whoever_refuses_gives_every_detail_that_the_text_asks_for(
 ) -> None:
     text = CATALOGUE[code]
     asked = set().union(*(placeholders(words) for words in (text.ar, text.en, text.next_ar, text.next_en)))
+    if "problem" in details:
+        asked.discard("problem_ar")
     assert asked <= details, f"{place} leaves out {asked - details}"
+
+
+ALWAYS_IN_ARABIC = {ErrorCode.SCHEMA_INVALID, ErrorCode.JSON_MALFORMED}
+RAW = [code for code in ErrorCode if "{problem" in CATALOGUE[code].en and code not in ALWAYS_IN_ARABIC]
+
+
+@pytest.mark.parametrize("code", RAW)
+def test_no_foreign_sentence_stands_within_an_arabic_one(code: ErrorCode) -> None:
+    raw = Refused(code, problem="The library says so", path="x", address="a", request="GET", log="l")
+    sentence, details = raw.text("ar").split("\n")
+    assert "library" not in sentence
+    assert sentence.endswith(".")
+    assert details == "التفاصيل التقنية: The library says so"
+    assert len(raw.text("en").splitlines()) == 1
+
+
+def test_what_the_operating_system_says_stands_in_the_language_of_the_text() -> None:
+    problem = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)).strerror
+    refused = Refused(ErrorCode.FILE_UNREADABLE, path="a.json", problem=problem)
+    assert refused.text("ar") == "تعذّرت قراءة الملف a.json.\nالتفاصيل التقنية: لا يوجد ملف ولا مجلد بهذا الاسم"
+    assert refused.text("en") == "The file a.json cannot be read: No such file or directory."
+    hostile = Refused(ErrorCode.FILE_UNREADABLE, path="a\nb", problem="c\nd")
+    assert hostile.text("ar") == "تعذّرت قراءة الملف a\ufffdb.\nالتفاصيل التقنية: c\ufffdd"
+
+
+def test_a_problem_known_to_us_stands_in_the_language_of_the_text() -> None:
+    refused = Refused(ErrorCode.FILE_UNREADABLE, path="a.json", problem_ar="ليس بترميز UTF-8", problem="not UTF-8")
+    assert refused.text("ar").endswith("\nالتفاصيل التقنية: ليس بترميز UTF-8")
+
+
+def test_a_refusal_on_a_terminal_has_its_code_in_the_first_line_of_each_language() -> None:
+    refused = Refused(ErrorCode.FILE_UNREADABLE, pointer="/x", path="a", problem="closed")
+    assert refused.lines("ar") == [
+        "تعذّرت قراءة الملف a. (/x) [file_unreadable]",
+        "  التفاصيل التقنية: closed",
+        "  تحقق من المسار ومن الصلاحيات.",
+    ]
+    assert refused.lines("en") == [
+        "The file a cannot be read: closed. (/x) [file_unreadable]",
+        "  Check the path and your rights.",
+    ]
 
 
 def test_a_refusal_fills_its_details_into_both_languages() -> None:
