@@ -1,8 +1,7 @@
 """`tarasul agency …`: run an adapter, and speak to a running one through its local API.
 
-Results go to standard output, messages to standard error. Exit codes: 0 done, 1 refused or invalid, 2 wrong
-use, 3 not reachable or not ready. With ``--json`` the result is the API's own answer, and a refusal is one
-JSON object.
+Results go to standard output, messages to standard error. With ``--json`` the result is the API's own answer. Refusals
+are raised: the command ``tarasul`` tells them and knows their exit codes (:mod:`deploy.command`).
 """
 
 import contextlib
@@ -62,13 +61,12 @@ def run(
         ),
     ] = None,
     *,
-    as_json: Json = False,
+    as_json: Json = False,  # noqa: ARG001 - of a refusal, which is told elsewhere
 ) -> None:
     """Run the adapter until it is told to stop."""
-    with _answering(as_json=as_json):
-        from agency_adapter.serving import run_adapters  # noqa: PLC0415 - the other commands need none of it
+    from agency_adapter.serving import run_adapters  # noqa: PLC0415 - the other commands need none of it
 
-        raise typer.Exit(run_adapters(config or [DEFAULT_CONFIG]))
+    raise typer.Exit(run_adapters(config or [DEFAULT_CONFIG]))
 
 
 @agency_app.command()
@@ -97,7 +95,7 @@ def send(
     if (request is None) == draft.empty:
         raise typer.BadParameter("give a FILE, or the letter in options (--to, --subject, --body-file …)")
     key = secrets.token_hex(16) if idempotency_key is None else idempotency_key
-    with _answering(as_json=as_json, idempotency_key=key):
+    with _known_by(key):
         if not (key.isascii() and key.isprintable()):
             raise Refused(ErrorCode.IDEMPOTENCY_KEY_INVALID)
         client = _client(config)
@@ -137,13 +135,12 @@ def outbox(
     as_json: Json = False,
 ) -> None:
     """List letters sent, newest first."""
-    with _answering(as_json=as_json):
-        page = _client(config).get("/v1/outbox", state=state, limit=limit, cursor=cursor)
-        if as_json:
-            _put(page)
-        else:
-            _printer().outbox(page["items"])
-            _more(page)
+    page = _client(config).get("/v1/outbox", state=state, limit=limit, cursor=cursor)
+    if as_json:
+        _put(page)
+    else:
+        _printer().outbox(page["items"])
+        _more(page)
 
 
 @agency_app.command()
@@ -159,13 +156,12 @@ def inbox(
     as_json: Json = False,
 ) -> None:
     """List letters that arrived, newest first."""
-    with _answering(as_json=as_json):
-        page = _client(config).get("/v1/inbox", state=state, limit=limit, cursor=cursor)
-        if as_json:
-            _put(page)
-        else:
-            _printer().inbox(page["items"])
-            _more(page)
+    page = _client(config).get("/v1/inbox", state=state, limit=limit, cursor=cursor)
+    if as_json:
+        _put(page)
+    else:
+        _printer().inbox(page["items"])
+        _more(page)
 
 
 @agency_app.command()
@@ -178,16 +174,15 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a letter of either direction."""
-    with _answering(as_json=as_json):
-        path = f"/v1/letters/{segment(letter_id)}"
-        if jws:
-            sys.stdout.buffer.write(_client(config).get_bytes(f"{path}/jws", sender=sender))
-            return
-        letter = _client(config).get(path, sender=sender)
-        if as_json:
-            _put(letter)
-        else:
-            _printer().letter(letter)
+    path = f"/v1/letters/{segment(letter_id)}"
+    if jws:
+        sys.stdout.buffer.write(_client(config).get_bytes(f"{path}/jws", sender=sender))
+        return
+    letter = _client(config).get(path, sender=sender)
+    if as_json:
+        _put(letter)
+    else:
+        _printer().letter(letter)
 
 
 @agency_app.command()
@@ -195,12 +190,11 @@ def timeline(
     letter_id: LetterId, *, sender: FromAgency = None, config: Config = DEFAULT_CONFIG, as_json: Json = False
 ) -> None:
     """Show everything that happened to a letter."""
-    with _answering(as_json=as_json):
-        found = _client(config).get(f"/v1/letters/{segment(letter_id)}/timeline", sender=sender)
-        if as_json:
-            _put(found)
-        else:
-            _printer().timeline(found["entries"])
+    found = _client(config).get(f"/v1/letters/{segment(letter_id)}/timeline", sender=sender)
+    if as_json:
+        _put(found)
+    else:
+        _printer().timeline(found["entries"])
 
 
 @agency_app.command()
@@ -216,17 +210,16 @@ def register(
 ) -> None:
     """Register an arrived letter (قيد) and tell its sender."""
     act = _given(registered_by=by, incoming_no=number, unit=unit, sender=sender)
-    with _answering(as_json=as_json):
-        registered = _client(config).post(f"/v1/inbox/{segment(letter_id)}/registration", act)
-        if as_json:
-            _put(registered)
-        else:
-            _printer().facts(
-                (
-                    (("رقم الوارد", "incoming no."), registered["incoming_no"]),
-                    (("من", "from"), registered["sender"]),
-                )
+    registered = _client(config).post(f"/v1/inbox/{segment(letter_id)}/registration", act)
+    if as_json:
+        _put(registered)
+    else:
+        _printer().facts(
+            (
+                (("رقم الوارد", "incoming no."), registered["incoming_no"]),
+                (("من", "from"), registered["sender"]),
             )
+        )
 
 
 @agency_app.command("return")
@@ -242,12 +235,11 @@ def return_(
 ) -> None:
     """Return an arrived letter (إعادة) to its sender, with a reason."""
     act = _given(returned_by=by, reason=reason.value, note=note, sender=sender)
-    with _answering(as_json=as_json):
-        returned = _client(config).post(f"/v1/inbox/{segment(letter_id)}/return", act)
-        if as_json:
-            _put(returned)
-        else:
-            _printer().facts(((("أُعيد إلى", "returned to"), returned["sender"]),))
+    returned = _client(config).post(f"/v1/inbox/{segment(letter_id)}/return", act)
+    if as_json:
+        _put(returned)
+    else:
+        _printer().facts(((("أُعيد إلى", "returned to"), returned["sender"]),))
 
 
 @agency_app.command()
@@ -255,13 +247,12 @@ def quarantine(
     *, limit: Limit = 50, cursor: Cursor = None, config: Config = DEFAULT_CONFIG, as_json: Json = False
 ) -> None:
     """List what was put aside, newest first."""
-    with _answering(as_json=as_json):
-        page = _client(config).get("/v1/quarantine", limit=limit, cursor=cursor)
-        if as_json:
-            _put(page)
-        else:
-            _printer().quarantine(page["items"])
-            _more(page)
+    page = _client(config).get("/v1/quarantine", limit=limit, cursor=cursor)
+    if as_json:
+        _put(page)
+    else:
+        _printer().quarantine(page["items"])
+        _more(page)
 
 
 @agency_app.command()
@@ -269,24 +260,22 @@ def incidents(
     *, limit: Limit = 50, cursor: Cursor = None, config: Config = DEFAULT_CONFIG, as_json: Json = False
 ) -> None:
     """List what the authority says came through this agency's own account, newest first."""
-    with _answering(as_json=as_json):
-        page = _client(config).get("/v1/incidents", limit=limit, cursor=cursor)
-        if as_json:
-            _put(page)
-        else:
-            _printer().incidents(page["items"])
-            _more(page)
+    page = _client(config).get("/v1/incidents", limit=limit, cursor=cursor)
+    if as_json:
+        _put(page)
+    else:
+        _printer().incidents(page["items"])
+        _more(page)
 
 
 @agency_app.command()
 def directory(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     """List the agencies of the directory in force."""
-    with _answering(as_json=as_json):
-        listing = _client(config).get("/v1/directory")
-        if as_json:
-            _put(listing)
-        else:
-            _printer().directory(listing)
+    listing = _client(config).get("/v1/directory")
+    if as_json:
+        _put(listing)
+    else:
+        _printer().directory(listing)
 
 
 @agency_app.command()
@@ -298,29 +287,27 @@ def numbers(
     as_json: Json = False,
 ) -> None:
     """List numbers of the adapter's series that no letter bears."""
-    with _answering(as_json=as_json):
-        listing = _client(config).get(f"/v1/numbers/{segment(direction)}/gaps", year=year)
-        if as_json:
-            _put(listing)
-        else:
-            _printer().gaps(listing)
+    listing = _client(config).get(f"/v1/numbers/{segment(direction)}/gaps", year=year)
+    if as_json:
+        _put(listing)
+    else:
+        _printer().gaps(listing)
 
 
 @agency_app.command()
 def status(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     """Say whether the adapter can work, and what is missing."""
-    with _answering(as_json=as_json):
-        try:
-            answer = _client(config).get("/readyz")
-        except ProblemAnswer as problem:
-            if problem.code is not ErrorCode.NOT_READY:
-                raise
-            answer = dict(problem.document)
-        if as_json:
-            _put(answer)
-        else:
-            _printer().readiness(answer)
-        raise typer.Exit(DONE if answer["ready"] else NOT_THERE)
+    try:
+        answer = _client(config).get("/readyz")
+    except ProblemAnswer as problem:
+        if problem.code is not ErrorCode.NOT_READY:
+            raise
+        answer = dict(problem.document)
+    if as_json:
+        _put(answer)
+    else:
+        _printer().readiness(answer)
+    raise typer.Exit(DONE if answer["ready"] else NOT_THERE)
 
 
 def _printer(*, errors: bool = False) -> "Printer":
@@ -330,29 +317,15 @@ def _printer(*, errors: bool = False) -> "Printer":
     return Printer(errors=errors)
 
 
-def exit_code(refusal: Refused) -> int:
-    """3 for what is not there now and may be later, 1 for what is refused."""
-    return NOT_THERE if refusal.status in {502, 503} else REFUSED
-
-
 @contextlib.contextmanager
-def _answering(*, as_json: bool, idempotency_key: str | None = None) -> Iterator[None]:
-    """Turn a refusal into a message and an exit code.
-
-    Where it may have been carried out all the same, the ``idempotency_key`` is told: with it, sending again cannot
-    send twice.
-    """
+def _known_by(idempotency_key: str) -> Iterator[None]:
+    """What was refused may have been accepted all the same: the key is told, with which it cannot be sent twice."""
     try:
         yield
     except Refused as refusal:
-        again = idempotency_key if refusal.status >= UNFORESEEN_STATUS else None
-        if as_json:
-            _put(refusal.as_document() | _given(idempotency_key=again), errors=True)
-        else:
-            _printer(errors=True).refusal(refusal)
-            if again is not None:
-                _printer(errors=True).line(f"--idempotency-key {again}")
-        raise typer.Exit(exit_code(refusal)) from None
+        if refusal.status >= UNFORESEEN_STATUS:
+            refusal.again["idempotency_key"] = idempotency_key
+        raise
 
 
 def _client(config: Path) -> AdapterClient:
@@ -368,9 +341,8 @@ def _more(page: Mapping[str, Any]) -> None:
         _printer(errors=True).line("للمزيد", "for more:", f"--cursor {page['next']}")
 
 
-def _put(document: Mapping[str, Any], *, errors: bool = False) -> None:
+def _put(document: Mapping[str, Any]) -> None:
     """One JSON object, UTF-8 whatever the terminal is set to."""
-    stream = sys.stderr if errors else sys.stdout
-    stream.flush()
-    stream.buffer.write(json.dumps(document, ensure_ascii=False, indent=2).encode() + b"\n")
-    stream.buffer.flush()
+    sys.stdout.flush()
+    sys.stdout.buffer.write(json.dumps(document, ensure_ascii=False, indent=2).encode() + b"\n")
+    sys.stdout.buffer.flush()

@@ -95,6 +95,8 @@ class Printer:
         """What is wrong and what to do, in both languages, with code and place."""
         for line in (*refusal.lines("ar"), *refusal.lines("en")):
             self.line(line)
+        for name, value in refusal.again.items():
+            self.line(f"--{name.replace('_', '-')} {value}")
 
     def outbox(self, items: Iterable[Mapping[str, Any]]) -> None:
         self.table(

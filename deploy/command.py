@@ -72,10 +72,11 @@ def exit_code(refusal: Refused) -> int:
 def report(refusal: Refused, *, as_json: bool = False) -> None:
     """Tell a person on standard error, Arabic first, then English, each with its next step; or a program, as JSON."""
     if as_json:
-        _say(json.dumps(refusal.as_document(), ensure_ascii=False, indent=2))
-        return
-    for line in (*refusal.lines("ar"), *refusal.lines("en")):
-        _say(line)
+        _say(json.dumps(refusal.as_document() | refusal.again, ensure_ascii=False, indent=2))
+    else:
+        from agency_adapter.printing import Printer  # noqa: PLC0415 - rarely needed
+
+        Printer(errors=True).refusal(refusal)
 
 
 def run(arguments: Sequence[str]) -> int:

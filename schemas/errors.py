@@ -53,6 +53,7 @@ class Refused(Exception):  # noqa: N818 - reads as what happened: the letter was
         pointer: JSON pointer (RFC 6901) to the offending member, if there is one.
         params: details for the texts. Where ``problem`` stands without ``problem_ar`` it is the operating system's
             word, which has its Arabic, or a library's, which is shown as it is.
+        again: options of the command line with which the same can be done once more and not twice, by name.
     """
 
     def __init__(self, code: ErrorCode, *, pointer: str | None = None, **params: object) -> None:
@@ -60,6 +61,7 @@ class Refused(Exception):  # noqa: N818 - reads as what happened: the letter was
         self.code = code
         self.pointer = pointer
         self.params = params
+        self.again: dict[str, str] = {}
 
     @property
     def status(self) -> int:
