@@ -3,15 +3,22 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from agency_adapter import views as view
-from agency_adapter.api.moments import moment, moment_or_none
-from agency_adapter.timeline import TimelineEntry as TimelineStep
+from agency_adapter.api.moments import written
 
 
 class Answer(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    """Made from the attributes of what :mod:`agency_adapter.views` shows, or from its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True)
+
+
+Moment = Annotated[str, BeforeValidator(written)]
+"""An instant, from Unix milliseconds."""
+
+_LetterId = Annotated[str, Field(validation_alias=AliasChoices("letter_id", "id"))]
 
 
 class LetterAccepted(Answer):
@@ -34,28 +41,28 @@ class Transmission(Answer):
     state: str
     reason: str | None
     attempts: int
-    sent_at: str | None
-    ended_at: str | None
+    sent_at: Moment | None
+    ended_at: Moment | None
     registered_no: str | None
-    returned_at: str | None
+    returned_at: Moment | None
     return_reason: str | None
     conflicts: int
-    waiting_since: str | None
-    acknowledgement_due: str | None
+    waiting_since: Moment | None
+    acknowledgement_due: Moment | None
 
 
 class OutgoingLetter(Answer):
     direction: Literal["outgoing"] = "outgoing"
-    id: str
+    id: _LetterId
     type: str
     subject: str
     outgoing_no: str
     thread_id: str
     urgency: str
     secrecy: str
-    issued_at: str
-    accepted_at: str
-    expires_at: str
+    issued_at: Moment
+    accepted_at: Moment
+    expires_at: Moment
     digest: str
     progress: view.Progress
     transmissions: tuple[Transmission, ...]
@@ -63,7 +70,7 @@ class OutgoingLetter(Answer):
 
 class IncomingLetter(Answer):
     direction: Literal["incoming"] = "incoming"
-    id: str
+    id: _LetterId
     sender: str
     type: str
     subject: str
@@ -72,19 +79,19 @@ class IncomingLetter(Answer):
     role: str
     urgency: str
     secrecy: str
-    issued_at: str
-    received_at: str
+    issued_at: Moment
+    received_at: Moment
     digest: str
     state: str
     incoming_no: str | None
-    registered_at: str | None
+    registered_at: Moment | None
     registered_by: str | None
     unit: str | None
-    returned_at: str | None
+    returned_at: Moment | None
     returned_by: str | None
     return_reason: str | None
     note: str | None
-    acknowledgement_due: str | None
+    acknowledgement_due: Moment | None
 
 
 _SIGNED = "The signed payload, as it was read from the signed bytes. Members of a later release stand here too."
@@ -108,7 +115,7 @@ class TimelineEntry(Answer):
     the receipt says something else than the outcome that stands.
     """
 
-    at: str
+    at: Moment
     event: str
     party: str
     recipient: str | None
@@ -152,8 +159,8 @@ class QuarantineEntry(Answer):
     digest: str | None
     exchange: str
     routing_key: str
-    received_at: str
-    last_at: str
+    received_at: Moment
+    last_at: Moment
     copies: int
     size: int
 
@@ -172,9 +179,9 @@ class IncidentEntry(Answer):
     reason: str
     digest: str
     routing_key: str
-    seen_at: str
-    noticed_at: str
-    last_at: str
+    seen_at: Moment
+    noticed_at: Moment
+    last_at: Moment
     copies: int
 
 
@@ -249,112 +256,3 @@ class Ready(Answer):
     ready: bool
     version: str
     checks: tuple[Dependency, ...]
-
-
-def outgoing_letter(letter: view.OutgoingLetter) -> OutgoingLetter:
-    return OutgoingLetter(
-        id=letter.letter_id,
-        type=letter.type,
-        subject=letter.subject,
-        outgoing_no=letter.outgoing_no,
-        thread_id=letter.thread_id,
-        urgency=letter.urgency,
-        secrecy=letter.secrecy,
-        issued_at=moment(letter.issued_at),
-        accepted_at=moment(letter.accepted_at),
-        expires_at=moment(letter.expires_at),
-        digest=letter.digest,
-        progress=letter.progress,
-        transmissions=tuple(
-            Transmission(
-                recipient=each.recipient,
-                role=each.role,
-                state=each.state,
-                reason=each.reason,
-                attempts=each.attempts,
-                sent_at=moment_or_none(each.sent_at),
-                ended_at=moment_or_none(each.ended_at),
-                registered_no=each.registered_no,
-                returned_at=moment_or_none(each.returned_at),
-                return_reason=each.return_reason,
-                conflicts=each.conflicts,
-                waiting_since=moment_or_none(each.waiting_since),
-                acknowledgement_due=moment_or_none(each.acknowledgement_due),
-            )
-            for each in letter.transmissions
-        ),
-    )
-
-
-def incoming_letter(letter: view.IncomingLetter) -> IncomingLetter:
-    return IncomingLetter(
-        id=letter.letter_id,
-        sender=letter.sender,
-        type=letter.type,
-        subject=letter.subject,
-        outgoing_no=letter.outgoing_no,
-        thread_id=letter.thread_id,
-        role=letter.role,
-        urgency=letter.urgency,
-        secrecy=letter.secrecy,
-        issued_at=moment(letter.issued_at),
-        received_at=moment(letter.received_at),
-        digest=letter.digest,
-        state=letter.state,
-        incoming_no=letter.incoming_no,
-        registered_at=moment_or_none(letter.registered_at),
-        registered_by=letter.registered_by,
-        unit=letter.unit,
-        returned_at=moment_or_none(letter.returned_at),
-        returned_by=letter.returned_by,
-        return_reason=letter.return_reason,
-        note=letter.note,
-        acknowledgement_due=moment_or_none(letter.acknowledgement_due),
-    )
-
-
-def timeline_entry(entry: TimelineStep) -> TimelineEntry:
-    return TimelineEntry(
-        at=moment(entry.at),
-        event=entry.event,
-        party=entry.party,
-        recipient=entry.recipient,
-        reason=entry.reason,
-        number=entry.number,
-        by=entry.by,
-        note=entry.note,
-        conflict=entry.conflict,
-    )
-
-
-def quarantine_entry(entry: view.QuarantineEntry) -> QuarantineEntry:
-    return QuarantineEntry(
-        seq=entry.seq,
-        reason=entry.reason,
-        explanation=entry.explanation,
-        authentic=entry.authentic,
-        stage=entry.stage,
-        publisher=entry.publisher,
-        claimed_sender=entry.claimed_sender,
-        letter_id=entry.letter_id,
-        digest=entry.digest,
-        exchange=entry.exchange,
-        routing_key=entry.routing_key,
-        received_at=moment(entry.received_at),
-        last_at=moment(entry.last_at),
-        copies=entry.copies,
-        size=entry.size,
-    )
-
-
-def incident_entry(entry: view.IncidentEntry) -> IncidentEntry:
-    return IncidentEntry(
-        seq=entry.seq,
-        reason=entry.reason,
-        digest=entry.digest,
-        routing_key=entry.routing_key,
-        seen_at=moment(entry.seen_at),
-        noticed_at=moment(entry.noticed_at),
-        last_at=moment(entry.last_at),
-        copies=entry.copies,
-    )

@@ -4,7 +4,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from agency_adapter.api import answers
 from agency_adapter.api.answers import InboxPage, IncidentPage, LetterRegistered, LetterReturned, QuarantinePage
 from agency_adapter.api.bodies import Body
 from agency_adapter.api.documentation import OF_BODY, OF_STORE, body, refusals
@@ -24,7 +23,7 @@ router = APIRouter(tags=["registry"])
 )
 async def list_inbox(correspondence: TheCorrespondence, listing: Annotated[InboxListing, Query()]) -> InboxPage:
     page = correspondence.inbox(cursor=listing.cursor, limit=listing.limit, state=listing.state)
-    return InboxPage(items=tuple(map(answers.incoming_letter, page.items)), next=page.next)
+    return InboxPage.model_validate(page)
 
 
 @router.post(
@@ -108,7 +107,7 @@ async def return_letter(
 )
 async def list_quarantine(correspondence: TheCorrespondence, listing: Annotated[Listing, Query()]) -> QuarantinePage:
     page = correspondence.quarantine(cursor=listing.cursor, limit=listing.limit)
-    return QuarantinePage(items=tuple(map(answers.quarantine_entry, page.items)), next=page.next)
+    return QuarantinePage.model_validate(page)
 
 
 @router.get(
@@ -118,4 +117,4 @@ async def list_quarantine(correspondence: TheCorrespondence, listing: Annotated[
 )
 async def list_incidents(correspondence: TheCorrespondence, listing: Annotated[Listing, Query()]) -> IncidentPage:
     page = correspondence.incidents(cursor=listing.cursor, limit=listing.limit)
-    return IncidentPage(items=tuple(map(answers.incident_entry, page.items)), next=page.next)
+    return IncidentPage.model_validate(page)

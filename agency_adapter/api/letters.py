@@ -6,11 +6,13 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from agency_adapter import views as view
 from agency_adapter.acceptance import LARGEST_REQUEST
-from agency_adapter.api import answers
 from agency_adapter.api.answers import (
+    IncomingLetter,
     LetterAccepted,
     OutboxPage,
+    OutgoingLetter,
     Timeline,
+    TimelineEntry,
     WholeIncomingLetter,
     WholeOutgoingLetter,
 )
@@ -121,9 +123,9 @@ async def show_letter(
     claims = open_token(correspondence.letter_jws(letter_id, choice.sender), TokenType.LETTER).claims()
     unknown = unknown_members(claims)
     if isinstance(letter, view.OutgoingLetter):
-        outgoing = answers.outgoing_letter(letter)
+        outgoing = OutgoingLetter.model_validate(letter)
         return WholeOutgoingLetter(**dict(outgoing), letter=claims, not_understood=unknown)
-    incoming = answers.incoming_letter(letter)
+    incoming = IncomingLetter.model_validate(letter)
     return WholeIncomingLetter(**dict(incoming), letter=claims, not_understood=unknown)
 
 
@@ -134,7 +136,7 @@ async def show_letter(
 )
 async def show_timeline(correspondence: TheCorrespondence, letter_id: LetterId, choice: Choice) -> Timeline:
     entries = correspondence.timeline(letter_id, choice.sender)
-    return Timeline(id=letter_id, entries=tuple(map(answers.timeline_entry, entries)))
+    return Timeline(id=letter_id, entries=tuple(map(TimelineEntry.model_validate, entries)))
 
 
 @router.get(
@@ -155,4 +157,4 @@ async def show_jws(correspondence: TheCorrespondence, letter_id: LetterId, choic
 )
 async def list_outbox(correspondence: TheCorrespondence, listing: Annotated[OutboxListing, Query()]) -> OutboxPage:
     page = correspondence.outbox(cursor=listing.cursor, limit=listing.limit, state=listing.state)
-    return OutboxPage(items=tuple(map(answers.outgoing_letter, page.items)), next=page.next)
+    return OutboxPage.model_validate(page)

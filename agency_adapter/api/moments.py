@@ -10,6 +10,6 @@ def moment(unix_ms: int) -> str:
     return datetime.fromtimestamp(unix_ms / 1000, KUWAIT).isoformat(timespec="milliseconds")
 
 
-def moment_or_none(unix_ms: int | None) -> str | None:
-    """As :func:`moment`, for what may not have happened yet."""
-    return None if unix_ms is None else moment(unix_ms)
+def written(value: object) -> object:
+    """``value`` with :func:`moment`, where it is Unix milliseconds; what is text already, or nothing, as it is."""
+    return moment(value) if isinstance(value, int) else value
