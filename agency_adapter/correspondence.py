@@ -9,7 +9,7 @@ import binascii
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, select
+from sqlalchemy import Connection, Engine, Select, Table, select
 
 from agency_adapter import numbers
 from agency_adapter.acceptance import Acceptance, Accepted
@@ -125,18 +125,14 @@ class Correspondence:
         Raises:
             Refused: ``cursor_invalid``.
         """
-        statement = _LETTER.order_by(letters.c.seq.desc()).limit(_bounded(limit) + 1)
-        if cursor is not None:
-            statement = statement.where(letters.c.seq < _position(cursor))
+        statement = _LETTER
         if state is not None:
             statement = statement.where(
                 letters.c.seq.in_(select(transmissions.c.letter_seq).where(transmissions.c.state == state.value))
             )
         with self._readings.connect() as connection:
-            rows = connection.execute(statement).all()
-            part = rows[: _bounded(limit)]
-            items = self._outgoing(connection, part)
-        return Page(tuple(items), _cursor(part[-1][0]) if len(rows) > len(part) else None)
+            rows, following = _part(connection, statement, letters, cursor, limit)
+            return Page(tuple(self._outgoing(connection, rows)), following)
 
     def inbox(self, *, cursor: str | None = None, limit: int = 50, state: str | None = None) -> Page[IncomingLetter]:
         """Letters that arrived, newest first; with ``state`` (received, registered, returned…), those in it.
@@ -144,18 +140,10 @@ class Correspondence:
         Raises:
             Refused: ``cursor_invalid``.
         """
-        statement = _INBOX.order_by(inbox.c.seq.desc()).limit(_bounded(limit) + 1)
-        if cursor is not None:
-            statement = statement.where(inbox.c.seq < _position(cursor))
-        if state is not None:
-            statement = statement.where(inbox.c.state == state)
+        statement = _INBOX if state is None else _INBOX.where(inbox.c.state == state)
         with self._readings.connect() as connection:
-            rows = connection.execute(statement).all()
-        part = rows[: _bounded(limit)]
-        return Page(
-            tuple(_incoming(row) for row in part),
-            _cursor(part[-1][0]) if len(rows) > len(part) else None,
-        )
+            rows, following = _part(connection, statement, inbox, cursor, limit)
+        return Page(tuple(_incoming(row) for row in rows), following)
 
     def quarantine(self, *, cursor: str | None = None, limit: int = 50) -> Page[QuarantineEntry]:
         """What was put aside, newest first.
@@ -168,14 +156,9 @@ class Correspondence:
             q.seq, q.reason, q.explanation, q.authentic == 1, q.stage, q.publisher, q.claimed_sender, q.letter_id,
             q.digest, q.exchange, q.routing_key, q.received_at, q.last_at, q.copies, q.size,
         ]  # fmt: skip
-        statement = select(*columns).order_by(q.seq.desc()).limit(_bounded(limit) + 1)
-        if cursor is not None:
-            statement = statement.where(q.seq < _position(cursor))
         with self._readings.connect() as connection:
-            rows = connection.execute(statement).all()
-        part = rows[: _bounded(limit)]
-        items = tuple(QuarantineEntry(*_plain(row)) for row in part)
-        return Page(items, _cursor(part[-1][0]) if len(rows) > len(part) else None)
+            rows, following = _part(connection, select(*columns), quarantine, cursor, limit)
+        return Page(tuple(QuarantineEntry(*_plain(row)) for row in rows), following)
 
     def incidents(self, *, cursor: str | None = None, limit: int = 50) -> Page[IncidentEntry]:
         """What the authority said about this agency's own account, newest first.
@@ -185,14 +168,9 @@ class Correspondence:
         """
         i = incidents.c
         statement = select(i.seq, i.reason, i.digest, i.routing_key, i.seen_at, i.noticed_at, i.last_at, i.copies)
-        statement = statement.order_by(i.seq.desc()).limit(_bounded(limit) + 1)
-        if cursor is not None:
-            statement = statement.where(i.seq < _position(cursor))
         with self._readings.connect() as connection:
-            rows = connection.execute(statement).all()
-        part = rows[: _bounded(limit)]
-        items = tuple(IncidentEntry(*_plain(row)) for row in part)
-        return Page(items, _cursor(part[-1][0]) if len(rows) > len(part) else None)
+            rows, following = _part(connection, statement, incidents, cursor, limit)
+        return Page(tuple(IncidentEntry(*_plain(row)) for row in rows), following)
 
     def this_year(self) -> int:
         """The registry year now."""
@@ -328,8 +306,18 @@ def _plain(row: Iterable[Any]) -> list[Any]:
     return list(row)
 
 
-def _bounded(limit: int) -> int:
-    return max(1, min(LARGEST_PAGE, limit))
+def _part(
+    connection: Connection, statement: Select[Any], table: Table, cursor: str | None, limit: int
+) -> tuple[Sequence[Any], str | None]:
+    """Rows of ``table``, newest first, from ``cursor`` on; and the cursor of those that follow, or None.
+
+    ``statement`` begins with ``seq``.
+    """
+    most = max(1, min(LARGEST_PAGE, limit))
+    if cursor is not None:
+        statement = statement.where(table.c.seq < _position(cursor))
+    rows = connection.execute(statement.order_by(table.c.seq.desc()).limit(most + 1)).all()
+    return rows[:most], _cursor(rows[most - 1][0]) if len(rows) > most else None
 
 
 def _cursor(seq: int) -> str:

@@ -5,8 +5,9 @@ returned once; what is registered may still be returned, with its number kept. W
 transaction that it shares with others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sqlalchemy import Connection, select, update
 
@@ -20,6 +21,9 @@ from broker.writer import Writer
 from schemas.errors import ErrorCode, Refused
 from schemas.reasons import ReturnReason
 from schemas.receipts import ReceiptEvent
+
+Act = TypeVar("Act")
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +102,7 @@ class Registry:
         return await self._writer.submit(self._return, act)
 
     async def _register(self, connection: Connection, items: Sequence[Registration]) -> list[Registered | Refused]:
-        results: list[Registered | Refused] = []
-        for item in items:
-            try:
-                with connection.begin_nested():
-                    results.append(await self._register_one(connection, item))
-            except Refused as refusal:
-                results.append(refusal)
-        return results
+        return [await _apart(connection, item, self._register_one) for item in items]
 
     async def _register_one(self, connection: Connection, item: Registration) -> Registered:
         row = find_arrived(connection, item.letter_id, item.sender)
@@ -145,14 +142,7 @@ class Registry:
         return Registered(row.letter_id, row.sender, number, now)
 
     async def _return(self, connection: Connection, items: Sequence[Return]) -> list[Returned | Refused]:
-        results: list[Returned | Refused] = []
-        for item in items:
-            try:
-                with connection.begin_nested():
-                    results.append(await self._return_one(connection, item))
-            except Refused as refusal:
-                results.append(refusal)
-        return results
+        return [await _apart(connection, item, self._return_one) for item in items]
 
     async def _return_one(self, connection: Connection, item: Return) -> Returned:
         row = find_arrived(connection, item.letter_id, item.sender)
@@ -178,6 +168,17 @@ class Registry:
             [Answer(ReceiptEvent.RETURNED, row.sender, row.letter_id, row.thread_id, row.digest, details)],
         )
         return Returned(row.letter_id, row.sender, item.reason, now)
+
+
+async def _apart(
+    connection: Connection, item: Act, act: Callable[[Connection, Act], Awaitable[Done]]
+) -> Done | Refused:
+    """``act`` on ``item``; refused, it leaves no trace in the transaction that it shares with others."""
+    try:
+        with connection.begin_nested():
+            return await act(connection, item)
+    except Refused as refusal:
+        return refusal
 
 
 def find_arrived(connection: Connection, letter_id: str, sender: str | None) -> "Arrived":
