@@ -63,7 +63,7 @@ def run(
     *,
     as_json: Json = False,  # noqa: ARG001 - of a refusal, which is told elsewhere
 ) -> None:
-    """Run the adapter until it is told to stop."""
+    """شغّل المحوّل حتى يُطلب إيقافه · Run the adapter until it is told to stop."""
     from agency_adapter.serving import run_adapters  # noqa: PLC0415 - the other commands need none of it
 
     raise typer.Exit(run_adapters(config or [DEFAULT_CONFIG]))
@@ -90,7 +90,7 @@ def send(
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
-    """Send a letter: from a JSON file, or from options."""
+    """أرسل كتاباً من ملف JSON أو من الخيارات · Send a letter: from a JSON file, or from options."""
     draft = Draft(to or (), cc or (), subject, body_file, letter_type, urgency, reply_to, fields)
     if (request is None) == draft.empty:
         raise typer.BadParameter("give a FILE, or the letter in options (--to, --subject, --body-file …)")
@@ -134,7 +134,7 @@ def outbox(
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
-    """List letters sent, newest first."""
+    """اعرض الكتب الصادرة، الأحدث أولاً · List letters sent, newest first."""
     page = _client(config).get("/v1/outbox", state=state, limit=limit, cursor=cursor)
     if as_json:
         _put(page)
@@ -155,7 +155,7 @@ def inbox(
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
-    """List letters that arrived, newest first."""
+    """اعرض الكتب الواردة، الأحدث أولاً · List letters that arrived, newest first."""
     page = _client(config).get("/v1/inbox", state=state, limit=limit, cursor=cursor)
     if as_json:
         _put(page)
@@ -173,7 +173,7 @@ def show(
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
-    """Show a letter of either direction."""
+    """اعرض كتاباً صادراً أو وارداً · Show a letter of either direction."""
     path = f"/v1/letters/{segment(letter_id)}"
     if jws:
         sys.stdout.buffer.write(_client(config).get_bytes(f"{path}/jws", sender=sender))
@@ -189,7 +189,7 @@ def show(
 def timeline(
     letter_id: LetterId, *, sender: FromAgency = None, config: Config = DEFAULT_CONFIG, as_json: Json = False
 ) -> None:
-    """Show everything that happened to a letter."""
+    """اعرض كل ما جرى للكتاب · Show everything that happened to a letter."""
     found = _client(config).get(f"/v1/letters/{segment(letter_id)}/timeline", sender=sender)
     if as_json:
         _put(found)
@@ -208,7 +208,7 @@ def register(
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
-    """Register an arrived letter (قيد) and tell its sender."""
+    """قيّد كتاباً وارداً وأبلغ مرسله · Register an arrived letter and tell its sender."""
     act = _given(registered_by=by, incoming_no=number, unit=unit, sender=sender)
     registered = _client(config).post(f"/v1/inbox/{segment(letter_id)}/registration", act)
     if as_json:
@@ -233,7 +233,7 @@ def return_(
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
-    """Return an arrived letter (إعادة) to its sender, with a reason."""
+    """أعد كتاباً وارداً إلى مرسله مع السبب · Return an arrived letter to its sender, with a reason."""
     act = _given(returned_by=by, reason=reason.value, note=note, sender=sender)
     returned = _client(config).post(f"/v1/inbox/{segment(letter_id)}/return", act)
     if as_json:
@@ -246,7 +246,7 @@ def return_(
 def quarantine(
     *, limit: Limit = 50, cursor: Cursor = None, config: Config = DEFAULT_CONFIG, as_json: Json = False
 ) -> None:
-    """List what was put aside, newest first."""
+    """اعرض ما وُضع في الحجر، الأحدث أولاً · List what was put aside, newest first."""
     page = _client(config).get("/v1/quarantine", limit=limit, cursor=cursor)
     if as_json:
         _put(page)
@@ -259,7 +259,7 @@ def quarantine(
 def incidents(
     *, limit: Limit = 50, cursor: Cursor = None, config: Config = DEFAULT_CONFIG, as_json: Json = False
 ) -> None:
-    """List what the authority says came through this agency's own account, newest first."""
+    """اعرض حوادث حساب الجهة نفسها كما تقولها السلطة · List incidents of our own account, as the authority says."""
     page = _client(config).get("/v1/incidents", limit=limit, cursor=cursor)
     if as_json:
         _put(page)
@@ -270,7 +270,7 @@ def incidents(
 
 @agency_app.command()
 def directory(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
-    """List the agencies of the directory in force."""
+    """اعرض جهات الدليل المعمول به · List the agencies of the directory in force."""
     listing = _client(config).get("/v1/directory")
     if as_json:
         _put(listing)
@@ -286,7 +286,7 @@ def numbers(
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
-    """List numbers of the adapter's series that no letter bears."""
+    """اعرض أرقام سلسلة المحوّل التي لا يحملها كتاب · List numbers of the series that no letter bears."""
     listing = _client(config).get(f"/v1/numbers/{segment(direction)}/gaps", year=year)
     if as_json:
         _put(listing)
@@ -296,7 +296,7 @@ def numbers(
 
 @agency_app.command()
 def status(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
-    """Say whether the adapter can work, and what is missing."""
+    """بيّن هل المحوّل جاهز وما ينقصه · Say whether the adapter can work, and what is missing."""
     try:
         answer = _client(config).get("/readyz")
     except ProblemAnswer as problem:

@@ -37,7 +37,7 @@ def run(
     once: Annotated[bool, typer.Option("--once", help="End when the story is over.")] = False,
     few: Annotated[bool, typer.Option("--few", help="Three agencies alone, for a small machine.")] = False,
 ) -> None:
-    """Play the story; exit 0 only if the books balance. An earlier demonstration in FOLDER is cleared."""
+    """اعرض القصة بدلاً من عرض سابق · Play the story, in place of an earlier one; exit 0 only if the books balance."""
     if folder.resolve() == Path.cwd():
         raise typer.BadParameter("the folder is replaced in one step: name it from outside", param_hint="FOLDER")
     # The stage is cleared on the way out, as after Ctrl-C.
@@ -64,7 +64,7 @@ def books(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="The account as JSON.")] = False,
 ) -> None:
-    """Account for every letter from the stores; writes books.json; exit 1 unless it balances."""
+    """أعدّ حساب كل كتاب من المخازن · Account for every letter; writes books.json; exit 1 unless it balances."""
     found = read_books(folder, datetime.now(UTC))
     found.write(folder / BOOKS)
     if as_json:

@@ -9,8 +9,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import typer
 
+from agency_adapter.command import agency_app
 from deploy.command import NOT_THERE, REFUSED, exit_code, report, run, usage
+from deploy.demo.command import demo_app
 from schemas.errors import CATALOGUE, ErrorCode, Refused
 from tests.coverage_of_codes import saw_code
 
@@ -91,6 +94,16 @@ def test_wrong_use_inside_a_group_is_exit_2_and_a_message(
 def test_every_group_has_its_help(group: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([group, "--help"]) == 0
     assert ARABIC.search(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("app", [agency_app, demo_app], ids=["agency", "demo"])
+def test_every_command_says_what_it_does_in_arabic_and_english(app: typer.Typer) -> None:
+    for command in app.registered_commands:
+        assert command.callback is not None
+        arabic, _, english = str(command.callback.__doc__).partition(" · ")
+        assert ARABIC.search(arabic), arabic
+        assert not re.search("[\u0600-\u06ff]", english)
+        assert english.endswith(".")
 
 
 # Refusals
