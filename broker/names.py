@@ -9,6 +9,7 @@ DEAD_LETTER = "dead-letter"
 DEAD_LETTER_EXPIRED = "dead-letter.expired"
 PROOFS = "proofs"
 DEAD_LETTER_ROUTING_KEY = "dead-letter"
+READ_MARK_ROUTING_KEY = "read-mark"
 
 
 def from_exchange(code: str) -> str:

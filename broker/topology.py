@@ -331,7 +331,7 @@ def _authority(draft: _Draft) -> None:
             f"{names.DEAD_LETTER}.{CODE}",
         ],
     )
-    draft.topic(AUDIT_USER, own, rf"^{CODE}\.(urgent|routine|notice|order)$")
+    draft.topic(AUDIT_USER, own, rf"^({CODE}\.(urgent|routine|notice|order)|{names.READ_MARK_ROUTING_KEY})$")
     draft.user(LOG_USER, write=[own, names.PROOFS], read=[names.JOURNAL])
     draft.topic(LOG_USER, own, rf"^({CODE}\.(notice|order)|{TICK_ROUTING_KEY})$")
     draft.topic(LOG_USER, names.PROOFS, rf"^{CODE}\.order$")

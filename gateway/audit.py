@@ -5,6 +5,9 @@ reports is the publisher's identity, but for what the broker itself dead-lettere
 and ``x-death`` can be forged. Its publisher is looked up in the journal, by digest and lane; until the journal has read
 that far, the entry waits; a day at most: what the journal does not know by then it has lost, or never had.
 
+Whether somebody has answered a letter only the journal knows, and it is read with a lag. So nothing is answered before
+the journal has been read past what the stream held when the dead letter was stored: however long that takes.
+
 Of the headers one thing counts, and only against somebody: what no adapter sets, a time to live before all. If others
 than the signer have published the same letter, a copy that carries such a thing was one of theirs.
 """
@@ -27,6 +30,7 @@ from trust.verification import verify
 
 SEAL = "seal"
 PUBLISHER_UNKNOWN = "publisher_unknown"
+JOURNAL_BEHIND = "journal_behind"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +64,13 @@ class Known:
         publishers: who published it under this routing key.
         answered_by: who has published a receipt about it.
         in_time: False when it has waited for the journal long enough.
+        current: the journal has been read past what the stream held when the dead letter was stored.
     """
 
     publishers: frozenset[str] = frozenset()
     answered_by: frozenset[str] = frozenset()
     in_time: bool = True
+    current: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +137,24 @@ def judge(evidence: Evidence, known: Known, directory: Directory, now: datetime)
         )
     if not publishers:
         explanation = f"the journal does not know {'yet ' if known.in_time else ''}who published it"
-        verdict = Verdict.WAITING if known.in_time else Verdict.FILED
+        verdict = Verdict.WAITING if known.in_time or not known.current else Verdict.FILED
         return Judgement(verdict, PUBLISHER_UNKNOWN, explanation, digest)
+    if by_exchange is None and not known.current:
+        # There may be more publishers, the true one among them.
+        return _behind(digest)
+    judgement = _of_publishers(evidence, known, digest, publishers, directory, now)
+    return judgement if known.current or judgement.addressee is None else _behind(digest)
+
+
+def _behind(digest: str) -> Judgement:
+    explanation = "the journal has not been read past what stood in its stream when this was stored"
+    return Judgement(Verdict.WAITING, JOURNAL_BEHIND, explanation, digest)
+
+
+def _of_publishers(
+    evidence: Evidence, known: Known, digest: str, publishers: frozenset[str], directory: Directory, now: datetime
+) -> Judgement:
+    kind = kind_of(evidence.routing_key)
     if kind is JournalKind.DEAD_LETTER:
         return _statement(evidence, digest, publishers, directory, now)
     if kind is JournalKind.LETTER:

@@ -7,6 +7,9 @@ together.
 
 What no queue brings though it was published is fetched from the journal (:mod:`gateway.unbrought`).
 
+An entry whose answer depends on what the journal knows waits until that has been read past what the stream held when
+the entry was stored (:mod:`gateway.read_mark`): no answer is signed from what the journal knew before.
+
 The same message once more (a copy, or one whose acknowledgement was lost) is counted on its row, and the row is judged
 again: the journal may know more publishers by then. No answer is given twice.
 
@@ -23,7 +26,7 @@ from datetime import datetime
 from typing import Any, Protocol, Self
 
 import structlog
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, or_, select, update
 from sqlalchemy.exc import DBAPIError
 
 from broker.clock import Clock
@@ -34,9 +37,10 @@ from broker.session import AfterAck
 from broker.writer import Writer
 from gateway.answers import AnswerDesk, Judged
 from gateway.apart import Apart
-from gateway.audit import Evidence, Judgement, Known, identity, judge
+from gateway.audit import PUBLISHER_UNKNOWN, Evidence, Judgement, Known, identity, judge
 from gateway.journal import statement_of, storable
 from gateway.lease import Lease, LeaseLost
+from gateway.read_mark import Publish, ReadMarks, has_been_read
 from gateway.store.tables import dead_letters, journal_tokens
 from gateway.unbrought import Compared, compare, move_mark
 from gateway.verdict import Verdict
@@ -80,6 +84,14 @@ class _Arrived:
     @property
     def statement_digest(self) -> str:
         return "" if self.statement is None else hashlib.sha256(self.statement).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One pass of judging: of how many entries the verdict ``changed``, and how many were ``settled``."""
+
+    changed: int = 0
+    settled: int = 0
 
 
 class AuditWorker:
@@ -145,25 +157,37 @@ class AuditWorker:
         passage(KillPoint.DEAD_LETTER_ACKED_UNANSWERED)
         self._arrived.set()
 
-    async def judge_until(self, stopping: asyncio.Event) -> None:
-        """Judge what has been stored, what waits, and what no queue brought, until ``stopping`` is set."""
+    async def judge_until(self, stopping: asyncio.Event, publish: Publish) -> None:
+        """Judge what has been stored, what waits, and what no queue brought, until ``stopping`` is set.
+
+        Args:
+            stopping: ends it.
+            publish: through the authority's exchange, for the marks in the stream.
+        """
+        marks = ReadMarks(self._writer, self._lease, publish)
         while not stopping.is_set():
             self._arrived.clear()
             try:
                 more = await self._fetch_unbrought()
-                judged = await self._writer.submit(self._judge, None)
+                judged = await self._judge_some()
+                await marks.give()
             except Refused as refusal:
                 _log.warning("judging_waits", code=refusal.code)
-                more, judged = False, 0
+                more = judged = False
             except LeaseLost:
                 # Nothing was written. The duty finds out by itself, and ends this.
-                more, judged = False, 0
-            self.judged += judged
+                more = judged = False
             if judged or more:
                 continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_AGAIN_SECONDS):
                     await self._arrived.wait()
+
+    async def _judge_some(self) -> bool:
+        """One pass; True if there may be more."""
+        done = await self._writer.submit(self._judge, None)
+        self.judged += done.settled
+        return done.changed > 0
 
     async def _fetch_unbrought(self) -> bool:
         """Compare a part of the journal, if it is time; True if there may be more."""
@@ -205,14 +229,14 @@ class AuditWorker:
                     d.routing_key == storable(delivery.routing_key),
                     d.statement_digest == arrived.statement_digest,
                 )
-                .values(copies=d.copies + 1, last_at=now, verdict=Verdict.NEW.value)
+                .values(copies=d.copies + 1, last_at=now, verdict=Verdict.NEW.value, read_mark=None)
             ).rowcount
             if not known:
                 last += 1
                 connection.execute(insert(dead_letters).values(seq=last, **_row(arrived, now)))
         return [None] * len(batches)
 
-    async def _judge(self, connection: Connection, items: Sequence[None]) -> list[int]:
+    async def _judge(self, connection: Connection, items: Sequence[None]) -> list[Pass]:
         judged: list[Judged] = []
         now = self._clock.now()
         deadline = self._clock.monotonic() + LONGEST_PASS_SECONDS
@@ -232,17 +256,18 @@ class AuditWorker:
                     .values(**_verdict(item.judgement), judged_at=judged_at)
                 )
             await self._desk.issue(connection, judged)
-        return [len(judged)] * len(items)
+        settled = sum(item.judgement.verdict is not Verdict.WAITING for item in judged)
+        return [Pass(len(judged), settled)] * len(items)
 
     def _to_judge(self, connection: Connection) -> Sequence[Any]:
-        """What is new, what waits and the journal knows by now, and what has waited for long enough; oldest first."""
+        """What is new, what waited for the journal and no longer must, and what did long enough; oldest first."""
         d, t = dead_letters.c, journal_tokens.c
         columns = (
             d.seq, d.queue, d.exchange, d.routing_key, d.body, d.body_digest, d.statement_jws, d.received_at, d.last_at,
-            d.verdict, d.size, d.foreign_mark,
+            d.verdict, d.size, d.foreign_mark, has_been_read().label("current"),
         )  # fmt: skip
         rows = select(*columns).order_by(d.seq).limit(LONGEST_PASS)
-        waiting = rows.where(d.verdict == Verdict.WAITING.value)
+        waiting = rows.where(d.verdict == Verdict.WAITING.value, has_been_read())
         published = select(t.digest).where(
             t.digest == d.digest, t.routing_key == d.routing_key, t.publisher.is_not(None)
         )
@@ -250,7 +275,7 @@ class AuditWorker:
             row.seq: row
             for statement in (
                 rows.where(d.verdict == Verdict.NEW.value),
-                waiting.where(published.exists()),
+                waiting.where(or_(d.reason != PUBLISHER_UNKNOWN, published.exists())),
                 waiting.where(d.last_at < self._clock.unix_ms() - LONGEST_WAIT_MS),
             )
             for row in connection.execute(statement)
@@ -272,7 +297,7 @@ class AuditWorker:
         in_time = row.last_at >= self._clock.unix_ms() - LONGEST_WAIT_MS
         try:
             digest = identity(evidence)
-            known = _known(connection, digest, evidence.routing_key, in_time=in_time)
+            known = _known(connection, digest, evidence.routing_key, in_time=in_time, current=row.current)
             return judge(evidence, known, self._directory.current, now)
         except DBAPIError:
             raise
@@ -281,7 +306,7 @@ class AuditWorker:
             return Judgement(Verdict.UNJUDGED, "judging_failed", type(error).__name__, row.body_digest)
 
 
-def _known(connection: Connection, digest: str, routing_key: str, *, in_time: bool) -> Known:
+def _known(connection: Connection, digest: str, routing_key: str, *, in_time: bool, current: bool) -> Known:
     t = journal_tokens.c
     published = connection.execute(
         select(t.publisher).where(t.digest == digest, t.routing_key == routing_key, t.publisher.is_not(None))
@@ -289,7 +314,7 @@ def _known(connection: Connection, digest: str, routing_key: str, *, in_time: bo
     answered = connection.execute(
         select(t.publisher).where(t.about == digest, t.type == TokenType.RECEIPT.value, t.publisher.is_not(None))
     ).scalars()
-    return Known(frozenset(published), frozenset(answered), in_time)
+    return Known(frozenset(published), frozenset(answered), in_time, current)
 
 
 def _row(arrived: _Arrived, now: int) -> dict[str, Any]:

@@ -138,7 +138,7 @@ class Authority:
         await self.writer.submit(self._release_all, None)
         session.start()
         relay.start()
-        judging.begin(self.audit.judge_until(stopping))
+        judging.begin(self.audit.judge_until(stopping, session.publish))
         try:
             yield Working(session, (session.failed, relay.failed, judging.failed))
         finally:

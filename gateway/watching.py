@@ -73,7 +73,7 @@ class Watch(Collector):
             found.append(
                 {"name": "journal_gaps", "ok": not gaps, "detail": f"{gaps} to be looked at" if gaps else None}
             )
-            detail = f"{waiting} dead letters without a known publisher" if waiting else None
+            detail = f"{waiting} dead letters wait for the journal" if waiting else None
             found.append({"name": "dead_letters_judged", "ok": not waiting, "detail": detail})
             detail = f"{unjudged} could not be judged, {apart} could not be stored" if unjudged or apart else None
             found.append({"name": "dead_letters_readable", "ok": detail is None, "detail": detail})

@@ -126,6 +126,7 @@ dead_letters = Table(
     Column("size", Integer, nullable=False),
     Column("statement_jws", LargeBinary),
     Column("body", LargeBinary, nullable=False),
+    Column("read_mark", Text, comment="Once the journal has this digest, it has all that stood before."),
     UniqueConstraint("body_digest", "queue", "exchange", "routing_key", "statement_digest"),
     Index("dead_letters_by_digest", "digest"),
     Index("dead_letters_by_verdict", "verdict", "seq"),

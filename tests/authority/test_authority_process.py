@@ -60,7 +60,7 @@ def test_it_is_ready_shows_its_figures_and_stops_in_good_order(bed: AuthorityBed
     bed.wait_audited(1)
     assert authority.get("/healthz").body == {"live": True}
     assert red(authority) == {}
-    bed.until(lambda: authority.metrics()["tarasul_journal_recorded_total"] == 2, "letter and answer recorded")
+    bed.until(lambda: authority.metrics()["tarasul_journal_recorded_total"] == 3, "letter, mark and answer recorded")
     exposed = authority.get("/metrics").body
     for line in (
         'tarasul_dead_letters{verdict="refused"} 1.0',
@@ -136,7 +136,7 @@ def test_a_dead_letter_that_waits_for_the_journal_too_long_is_red_until_that_is_
     authority.terminate()
     assert authority.wait_stopped() == 0
     authority = bed.begin_authority(clock_offset=120).wait_answering()
-    because = {"dead_letters_judged": "1 dead letters without a known publisher"}
+    because = {"dead_letters_judged": "1 dead letters wait for the journal"}
     bed.until(lambda: red(authority) == because, "red for this alone")
     # MPW's adapter publishes its open letter again; now the journal knows it.
     with bed.account("MPW") as mpw:

@@ -40,7 +40,7 @@ def quiet(bed: AuthorityBed, entries: int) -> None:
     """Everything has been judged and answered, and nothing that was said came back as a dead letter."""
     bed.wait_audited(entries)
     published = bed.count("answers")
-    recorded = partial(bed.count, "journal WHERE publisher = 'TRSL'")
+    recorded = partial(bed.count, "journal WHERE publisher = 'TRSL' AND routing_key <> 'read-mark'")
     bed.until(lambda: recorded() == published, "all answers journalled")
     bed.wait_audited(entries)
     assert bed.authority().get("/readyz").status == 200, bed.authority().get("/readyz").body
@@ -306,6 +306,27 @@ def test_a_letter_that_kills_its_reader_is_held_and_may_still_be_delivered(stran
     bed.until(lambda: mpw.state(letter, "MOF") == "delivered", "delivered after all")
     quiet(bed, 1)
     assert mpw.transmissions(letter)["MOF"]["conflicts"] == 0
+
+
+def test_a_letter_whose_answer_the_journal_has_not_read_yet_is_not_held(bed: AuthorityBed, genuine: bytes) -> None:
+    """MOF has taken one copy and answered it; another copy dies, while the journal stands still before the receipt."""
+    bed.start_authority()
+    bed.until(lambda: bed.count("journal") == 1, "the letter recorded, so its publisher is known")
+    bed.change_store(
+        "CREATE TRIGGER lags BEFORE INSERT ON journal WHEN new.publisher = 'MOF' BEGIN SELECT RAISE(ABORT, 'lags'); END"
+    )
+    mof = bed.start("MOF")
+    bed.until(lambda: bed.ready_messages("notices.MPW") == 1, "MOF's receipt, also in the stream")
+    mof.terminate()
+    assert mof.wait_stopped() == 0, mof.tail()
+    with bed.account("MPW") as mpw:
+        assert mpw.publish("from.MPW", "MOF.routine", genuine, expiration="1") == "ack"
+    bed.until(lambda: bed.count("dead_letters WHERE read_mark IS NOT NULL") == 1, "waiting")
+    assert bed.verdicts() == [("waiting", "journal_behind")]
+    bed.change_store("DROP TRIGGER lags")
+    quiet(bed, 1)
+    assert bed.verdicts() == [("filed", "answered")]
+    assert answers(bed) == []
 
 
 def test_a_full_inbox_refuses_and_nothing_reaches_the_audit(bed: AuthorityBed) -> None:

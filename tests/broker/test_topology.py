@@ -148,17 +148,22 @@ def test_the_authoritys_programs_read_each_what_it_is_for() -> None:
         ("MPW", "MOF.notice", True),
         ("MPW", "dead-letter", True),
         ("MPW", "MOF.order", False),
+        ("MPW", "read-mark", False),
         ("MPW", "tick", False),
         ("MPW", "MOFXroutine", False),
         ("MPW", "MOF.routine.more", False),
         ("MPW", "mof.routine", False),
         (AUTHORITY, "MOF.order", True),
         (AUTHORITY, "tick", False),
+        (AUTHORITY, "read-mark", False),
+        (AUDIT_USER, "read-mark", True),
+        (AUDIT_USER, "read-mark.more", False),
+        (AUDIT_USER, "tick", False),
     ],
 )
 def test_the_second_fence_lets_through_the_agencys_own_kinds_of_key(user: str, key: str, allowed: bool) -> None:
     topology = build_topology(["MPW", "MOF"], TRIAL_SIZES)
-    fence = topology.topic_permissions[user, f"from.{user}"]
+    fence = topology.topic_permissions[user, f"from.{AUTHORITY if user == AUDIT_USER else user}"]
     assert (re.search(fence.write, key) is not None) == allowed
     assert re.search(fence.read, key) is None
 

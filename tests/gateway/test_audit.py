@@ -102,8 +102,8 @@ def evidence(
     return Evidence(queue, exchange, routing_key, body, hashlib.sha256(body).hexdigest(), statement, **marks)
 
 
-def known(*publishers: str, answered_by: tuple[str, ...] = (), in_time: bool = True) -> Known:
-    return Known(frozenset(publishers), frozenset(answered_by), in_time)
+def known(*publishers: str, answered_by: tuple[str, ...] = (), in_time: bool = True, current: bool = True) -> Known:
+    return Known(frozenset(publishers), frozenset(answered_by), in_time, current)
 
 
 def judged(court: Court, found: Evidence, knows: Known | None = None, at: datetime = NOW) -> Judgement:
@@ -116,6 +116,9 @@ def outcome(judgement: Judgement) -> tuple[Any, ...]:
 
 def incident(reason: str, *warned: str) -> tuple[Any, ...]:
     return "incident", reason, None, warned
+
+
+BEHIND = "waiting", "journal_behind", None, ()
 
 
 # Letters
@@ -133,6 +136,14 @@ def incident(reason: str, *warned: str) -> tuple[Any, ...]:
         ({}, known("MPW", answered_by=("SAB",)), ("held", "dead_lettered", "MPW", ())),
         ({}, known(), ("waiting", "publisher_unknown", None, ())),
         ({}, known(in_time=False), ("filed", "publisher_unknown", None, ())),
+        # The journal has not been read so far: what it will tell may change the answer, or the publisher.
+        ({"exchange": "from.MPW"}, known(current=False), BEHIND),
+        ({"exchange": "from.MPW", "routing_key": "ZZZ.urgent"}, known(current=False), BEHIND),
+        ({"exchange": "from.MPW"}, known(answered_by=("MOF",), current=False), ("filed", "answered", None, ())),
+        ({"exchange": "from.SAB"}, known(current=False), incident("foreign_exchange", "SAB")),
+        ({}, known("MPW", current=False), BEHIND),
+        ({}, known("SAB", current=False), BEHIND),
+        ({}, known(in_time=False, current=False), ("waiting", "publisher_unknown", None, ())),
         # A cc holder replays it: through its own exchange, or until the broker gives it up.
         ({"exchange": "from.SAB"}, known("MPW"), incident("foreign_exchange", "SAB")),
         ({}, known("SAB"), incident("foreign_exchange", "SAB")),
@@ -304,7 +315,7 @@ def test_nothing_raises_and_nothing_unauthentic_is_answered(court: Court, data: 
     body = data.draw(st.one_of(st.sampled_from(bodies), part, st.binary(max_size=60)))
     statement = data.draw(st.one_of(st.none(), st.sampled_from(bodies), st.binary(max_size=20)))
     routing_key, exchange = data.draw(ROUTING_KEYS), data.draw(EXCHANGES)
-    knows = Known(data.draw(AGENCIES), data.draw(AGENCIES), data.draw(st.booleans()))
+    knows = Known(data.draw(AGENCIES), data.draw(AGENCIES), data.draw(st.booleans()), data.draw(st.booleans()))
     marks = {"whole": data.draw(st.booleans()), "foreign": data.draw(st.booleans())}
     found = judged(
         court, evidence(body, exchange=exchange, routing_key=routing_key, statement=statement, **marks), knows
@@ -313,6 +324,7 @@ def test_nothing_raises_and_nothing_unauthentic_is_answered(court: Court, data: 
         {exchange[5:]} if exchange in {f"from.{code}" for code in ("MPW", "MOF", "SAB", "TRSL")} else knows.publishers
     )
     if found.addressee is not None:
+        assert knows.current
         assert body == tokens[found.addressee]
         assert marks["whole"]
         assert found.addressee in publishers

@@ -1,7 +1,7 @@
 """The audit worker beside a broker that brings nothing: how it divides its work, and what the journal gives it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from sqlalchemy import insert, select
 import gateway.audit_worker
 import gateway.unbrought
 from broker.clock import Clock
+from broker.publishing import Outcome, Outgoing
 from broker.writer import Writer
 from gateway.answers import AnswerDesk
 from gateway.apart import Apart
@@ -74,13 +75,18 @@ async def desk(store: GatewayStore, authority: tuple[MadeAuthority, Directory], 
     await writer.close()
 
 
+async def nothing_waits(messages: Sequence[Outgoing]) -> list[Outcome]:
+    raise AssertionError(f"{len(messages)} marks for entries that need none")
+
+
 async def test_what_takes_long_to_judge_is_judged_in_several_transactions(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The loop stands still while entries are judged: not for longer than a lease lasts, whatever they are."""
     monkeypatch.setattr(gateway.audit_worker, "LONGEST_PASS_SECONDS", 0.0)
     await desk.worker.receive([delivery(b"%d" % number, queue="dead-letter") for number in range(3)])
-    assert [await desk.writer.submit(desk.worker._judge, None) for _ in range(4)] == [1, 1, 1, 0]
+    passes = [await desk.writer.submit(desk.worker._judge, None) for _ in range(4)]
+    assert [each.changed for each in passes] == [1, 1, 1, 0]
 
 
 async def test_of_what_the_journal_gives_one_that_cannot_be_stored_goes_apart_and_stops_nothing(
@@ -94,7 +100,7 @@ async def test_of_what_the_journal_gives_one_that_cannot_be_stored_goes_apart_an
             row |= {"publisher": "MOF", "kind": "dead_letter", "recorded_at": 0, "body": body}
             connection.execute(insert(journal).values(**row))
     stopping = asyncio.Event()
-    judging = asyncio.create_task(desk.worker.judge_until(stopping))
+    judging = asyncio.create_task(desk.worker.judge_until(stopping, nothing_waits))
     await eventually(lambda: desk.worker.judged == 2)
     stopping.set()
     await judging
