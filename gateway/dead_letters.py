@@ -4,10 +4,10 @@ import base64
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import RowMapping, select
 
 from gateway.settings import AuthoritySettings
-from gateway.store.opening import open_gateway_store
+from gateway.store.opening import reading
 from gateway.store.tables import answers, dead_letters
 from gateway.verdict import Verdict
 from schemas.errors import ErrorCode, Refused
@@ -30,13 +30,16 @@ def listed(
         verdict: only entries with it.
         before: only entries with a smaller number.
         limit: at most so many.
+
+    Raises:
+        Refused: what :func:`gateway.store.opening.reading` raises.
     """
     statement = select(*(dead_letters.c[name] for name in _LISTED)).order_by(dead_letters.c.seq.desc()).limit(limit)
     if verdict is not None:
         statement = statement.where(dead_letters.c.verdict == verdict.value)
     if before is not None:
         statement = statement.where(dead_letters.c.seq < before)
-    with _reading(settings) as connection:
+    with reading(settings.store, settings.base) as connection:
         return [_entry(row) for row in connection.execute(statement).mappings()]
 
 
@@ -44,12 +47,12 @@ def shown(settings: AuthoritySettings, seq: int) -> dict[str, Any]:
     """One entry with its ``answers``, its ``statement`` as text and its original bytes as ``body_base64``.
 
     Raises:
-        Refused: ``dead_letter_not_found``.
+        Refused: ``dead_letter_not_found``; what :func:`gateway.store.opening.reading` raises.
     """
     columns = [dead_letters.c[name] for name in _SHOWN]
     original = (dead_letters.c.body, dead_letters.c.statement_jws)
     a = answers.c
-    with _reading(settings) as connection:
+    with reading(settings.store, settings.base) as connection:
         row = connection.execute(select(*columns).where(dead_letters.c.seq == seq)).mappings().one_or_none()
         if row is None:
             raise Refused(ErrorCode.DEAD_LETTER_NOT_FOUND, number=seq)
@@ -65,10 +68,6 @@ def shown(settings: AuthoritySettings, seq: int) -> dict[str, Any]:
         "statement": None if statement is None else bytes(statement).decode("ascii", "backslashreplace"),
         "body_base64": base64.b64encode(bytes(body)).decode("ascii"),
     }
-
-
-def _reading(settings: AuthoritySettings) -> Connection:
-    return open_gateway_store(settings.store, settings.base).readings.connect()
 
 
 def _entry(row: RowMapping) -> dict[str, Any]:

@@ -120,7 +120,9 @@ class ErrorCode(StrEnum):
     STORAGE_FULL = "storage_full"
     STORE_FOREIGN = "store_foreign"
     STORE_LOCKED = "store_locked"
+    STORE_MISSING = "store_missing"
     STORE_NEWER = "store_newer"
+    STORE_OLDER = "store_older"
     STORE_UNAVAILABLE = "store_unavailable"
 
     # api: the local API and its client

@@ -1,5 +1,7 @@
 """Opening the authority's store: a SQLite file, or a PostgreSQL database."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,7 @@ LONGEST_MIGRATION_MS = 30_000
 SESSION = "-c lock_timeout=2s -c idle_in_transaction_session_timeout=5s"
 """Of a holder that was stopped within a transaction the server takes the locks back before its lease is over, and
 nobody waits long for one: statements run on the loop."""
+READ_ONLY = "-c default_transaction_read_only=on"
 NETWORK = {
     "connect_timeout": 5,
     "tcp_user_timeout": 6_000,
@@ -67,6 +70,38 @@ def open_gateway_store(place: str, base: Path) -> GatewayStore:
     return GatewayStore(engine, engine if remote else open_for_reading(base / place))
 
 
+@contextlib.contextmanager
+def reading(place: str, base: Path) -> Iterator[Connection]:
+    """A connection that only looks, beside whatever processes write; nothing is made, and nothing brought up to date.
+
+    Args:
+        place: as for :func:`open_gateway_store`.
+        base: as well.
+
+    Raises:
+        Refused: ``store_missing``, ``store_older``, ``store_newer``, ``store_unavailable``.
+    """
+    remote = place.startswith(POSTGRESQL)
+    if not remote and not (base / place).exists():
+        raise Refused(ErrorCode.STORE_MISSING, path=str(base / place))
+    try:
+        engine = _postgresql(place, READ_ONLY) if remote else open_for_reading(base / place)
+        try:
+            with engine.connect() as connection:
+                revision = _revision(connection)
+                if revision is None:
+                    raise Refused(ErrorCode.STORE_MISSING, path=place if remote else str(base / place))
+                if revision != HEAD:
+                    from gateway.store.migrating import refuse  # noqa: PLC0415 - heavy, rarely needed
+
+                    refuse(revision)
+                yield connection
+        finally:
+            engine.dispose()
+    except (SQLAlchemyError, OSError, ImportError) as error:
+        raise Refused(ErrorCode.STORE_UNAVAILABLE) from error
+
+
 def _bring_up_to_date(engine: Engine) -> None:
     try:
         with engine.connect() as connection:
@@ -79,12 +114,12 @@ def _bring_up_to_date(engine: Engine) -> None:
         engine.dispose()
 
 
-def _postgresql(place: str) -> Engine:
+def _postgresql(place: str, *more: str) -> Engine:
     return create_engine(
         place.replace(POSTGRESQL, "postgresql+psycopg://", 1),
         pool_size=3,  # one connection writes, one reads; a third for a look from outside
         pool_pre_ping=True,
-        connect_args={"options": SESSION, **NETWORK},
+        connect_args={"options": " ".join((SESSION, *more)), **NETWORK},
     )
 
 

@@ -83,12 +83,26 @@ TEXTS: Mapping[E, T] = {
         "أوقف المحوّل الآخر أولاً؛ لا يعمل على قاعدة البيانات إلا محوّل واحد.",
         "Stop the other adapter first; only one may work on a store.",
     ),
+    E.STORE_MISSING: T(
+        503,
+        "لا قاعدة بيانات للسلطة بعد في {path}.",
+        "There is no store of the authority in {path} yet.",
+        "تحقق من «store» في الإعدادات؛ وينشئها الأمر «tarasul authority run» عند أول تشغيل.",
+        "Check 'store' in the settings; 'tarasul authority run' makes it at its first start.",
+    ),
     E.STORE_NEWER: T(
         500,
         "قاعدة البيانات أنشأها إصدار أحدث ({revision}).",
         "The store was made by a newer release ({revision}).",
         "شغّل الإصدار الأحدث من المحوّل.",
         "Run the newer release of the adapter.",
+    ),
+    E.STORE_OLDER: T(
+        500,
+        "قاعدة البيانات من إصدار أقدم ({revision}) من هذا البرنامج، والعرض لا يغيّرها.",
+        "The store is of an older release ({revision}) than this program, and a listing does not change it.",
+        "شغّل «tarasul authority run» من هذا الإصدار فيحدّثها، أو استعمل البرنامج القديم للعرض.",
+        "Start 'tarasul authority run' of this release, which brings it up to date, or list with the older program.",
     ),
     E.STORE_UNAVAILABLE: T(
         503,

@@ -19,7 +19,7 @@ from broker.writer import Writer
 from gateway.duty import Duty, DutyState, Working
 from gateway.lease import Lease, LeaseLost
 from gateway.store import migrating
-from gateway.store.opening import HEAD, GatewayStore, open_gateway_store
+from gateway.store.opening import HEAD, GatewayStore, open_gateway_store, reading
 from gateway.store.tables import leases, meta, metadata
 from gateway.watching import duty_check
 from schemas.errors import ErrorCode, Refused
@@ -112,6 +112,24 @@ def test_what_reads_cannot_change_a_file(tmp_path: Path) -> None:
     with opened.readings.connect() as connection, pytest.raises(Exception, match="readonly"):
         connection.execute(insert(meta).values(name="a", value="b"))
     opened.close()
+
+
+def test_who_looks_from_outside_can_change_neither_database(place: str) -> None:
+    open_gateway_store(place, Path()).close()
+    with reading(place, Path()) as connection:
+        assert connection.execute(select(func.count()).select_from(meta)).scalar() == 0
+    with pytest.raises(Refused) as refused, reading(place, Path()) as connection:
+        connection.execute(insert(meta).values(name="a", value="b"))
+    assert refused.value.code is ErrorCode.STORE_UNAVAILABLE
+    assert "read" in str(refused.value.__cause__), "because it may only read"
+
+
+@pytest.mark.parametrize("nowhere", ["missing/authority.db", "postgresql://nobody@/nothing?host=/nowhere"])
+def test_who_looks_into_nothing_makes_nothing(nowhere: str, tmp_path: Path) -> None:
+    with pytest.raises(Refused) as refused, reading(nowhere, tmp_path):
+        pass
+    assert refused.value.code in {ErrorCode.STORE_MISSING, ErrorCode.STORE_UNAVAILABLE}
+    assert list(tmp_path.iterdir()) == []
 
 
 # Leases
