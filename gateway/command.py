@@ -4,14 +4,12 @@ Results go to standard output, messages to standard error. Exit codes: 0 done, 1
 the directory, 2 wrong use, 3 not reachable. With ``--json`` the result is one JSON object.
 """
 
-import json
 import re
 import shutil
-import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
@@ -22,7 +20,9 @@ from broker.topology import Topology, build_topology, check_sizes
 from broker.topology_apply import apply, check
 from broker.topology_plan import Change
 from gateway.bootstrap import bootstrap, hand_out_directory
+from gateway.command_parts import DEFAULT_CONFIG, Config, Json, put
 from gateway.dead_letters_command import dead_letters_app
+from gateway.journal_command import journal_app
 from gateway.members import Members
 from gateway.settings import AuthoritySettings, read_authority_settings
 from gateway.settings_files import BrokerPlace
@@ -50,10 +50,7 @@ topology_app = typer.Typer(
 )
 authority_app.add_typer(topology_app, name="topology")
 authority_app.add_typer(dead_letters_app, name="dead-letters")
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")]
-Config = Annotated[Path, typer.Option("--config", "-c", envvar="TARASUL_AUTHORITY", help="Settings of the authority.")]
-DEFAULT_CONFIG = Path("authority/authority.toml")
+authority_app.add_typer(journal_app, name="journal")
 
 
 @authority_app.command("bootstrap")
@@ -77,7 +74,7 @@ def found(
     place = BrokerPlace(host=broker_host, port=broker_port)
     bootstrap(folder, codes, Clock().now(), broker=place, api_ports=ports)
     if as_json:
-        _put({"folder": str(folder), "agencies": codes, "root": str(folder / "root-offline")})
+        put({"folder": str(folder), "agencies": codes, "root": str(folder / "root-offline")})
         return
     _say(
         (
@@ -98,7 +95,7 @@ def directory(
         members.sign_next(Clock().now())
         handed = hand_out_directory(folder)
     if as_json:
-        _put({"version": members.version, "agencies": handed})
+        put({"version": members.version, "agencies": handed})
         return
     _say((f"وُقّع الدليل، الإصدار {members.version}.", f"Directory {members.version} is signed."))
 
@@ -122,7 +119,7 @@ def plan(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     agencies = sum(name.startswith("notices.") for name in topology.queues)
     needed = settings.broker.limits.needed(agencies)
     if as_json:
-        _put({"changes": _listed(changes), "needed_bytes": needed, "disk_bytes": disk})
+        put({"changes": _listed(changes), "needed_bytes": needed, "disk_bytes": disk})
     else:
         _show(changes)
         _say((f"تحتاج الصفوف {needed:,} بايت من {disk:,}.", f"The queues may need {needed:,} bytes of {disk:,}."))
@@ -139,7 +136,7 @@ def apply_plan(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
         check_sizes(agencies, settings.broker.limits, _disk(settings, management))
         applied = apply(management, topology)
     if as_json:
-        _put(
+        put(
             {
                 "done": _listed(applied.done),
                 "left": _listed(applied.left),
@@ -161,7 +158,7 @@ def check_broker(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> N
     with _management(settings) as management:
         changes = check(management, _topology(settings))
     if as_json:
-        _put({"agrees": not changes, "changes": _listed(changes)})
+        put({"agrees": not changes, "changes": _listed(changes)})
     else:
         _show(changes)
     if changes:
@@ -233,8 +230,3 @@ def _say(lines: Iterable[str]) -> None:
 def _warn(refusal: Refused) -> None:
     for language in ("ar", "en"):
         typer.echo(f"{refusal.text(language)} [{refusal.code}]", err=True)
-
-
-def _put(document: Mapping[str, Any]) -> None:
-    sys.stdout.buffer.write(json.dumps(document, ensure_ascii=False, indent=2).encode() + b"\n")
-    sys.stdout.buffer.flush()

@@ -1,17 +1,16 @@
 """What the audit has recorded, read beside the worker."""
 
 import base64
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import RowMapping, select
 
+from gateway.moments import written
 from gateway.settings import AuthoritySettings
 from gateway.store.opening import reading
 from gateway.store.tables import answers, dead_letters
 from gateway.verdict import Verdict
 from schemas.errors import ErrorCode, Refused
-from schemas.working_time import KUWAIT
 
 _LISTED = (
     "seq", "received_at", "verdict", "reason", "publisher", "signer", "recipient", "letter_id", "digest", "queue",
@@ -74,6 +73,5 @@ def _entry(row: RowMapping) -> dict[str, Any]:
     entry: dict[str, Any] = {str(name): value for name, value in row.items()}
     for name in ("received_at", "last_at", "judged_at"):
         if entry.get(name) is not None:
-            moment = datetime.fromtimestamp(entry[name] / 1000, UTC).astimezone(KUWAIT)
-            entry[name] = moment.isoformat(timespec="milliseconds")
+            entry[name] = written(entry[name])
     return entry

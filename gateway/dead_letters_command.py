@@ -1,17 +1,14 @@
 """`tarasul authority dead-letters …`: what no inbox took, and what was answered; read beside the worker."""
 
-import json
-import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from gateway.command_parts import DEFAULT_CONFIG, Config, Json, printable, put
 from gateway.settings import read_authority_settings
 from gateway.verdict import Verdict
 from schemas.reasons import reason_text
 
-DEFAULT_CONFIG = Path("authority/authority.toml")
 _AS_JSON_ONLY = ("answers", "statement", "body_base64")
 
 dead_letters_app = typer.Typer(
@@ -19,9 +16,6 @@ dead_letters_app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")]
-Config = Annotated[Path, typer.Option("--config", "-c", envvar="TARASUL_AUTHORITY", help="Settings of the authority.")]
 
 
 @dead_letters_app.command("list")
@@ -38,7 +32,7 @@ def list_entries(
 
     entries = listed(read_authority_settings(config), verdict, before, limit)
     if as_json:
-        _put({"items": entries, "next": entries[-1]["seq"] if len(entries) == limit else None})
+        put({"items": entries, "next": entries[-1]["seq"] if len(entries) == limit else None})
         return
     for entry in entries:
         typer.echo(_line(entry))
@@ -58,11 +52,11 @@ def show(
 
     entry = shown(read_authority_settings(config), seq)
     if as_json:
-        _put(entry)
+        put(entry)
         return
     for name, value in entry.items():
         if name not in _AS_JSON_ONLY and value not in (None, ""):
-            typer.echo(f"{name}: {_printable(value)}")
+            typer.echo(f"{name}: {printable(value)}")
     for answer in entry["answers"]:
         typer.echo(f"answer: {answer['kind']} to {answer['to']}")
 
@@ -74,14 +68,4 @@ def _line(entry: dict[str, Any]) -> str:
     about = f" → {entry['recipient']}" if entry["recipient"] else ""
     copies = f" ×{entry['copies']}" if entry["copies"] > 1 else ""
     when = entry["received_at"][:19].replace("T", " ")
-    return _printable(f"{entry['seq']:>6}  {when}  {entry['verdict']:9} {by}{about}{copies}  {words}")
-
-
-def _printable(value: object) -> str:
-    """A value that anybody may have chosen must not speak to the terminal."""
-    return "".join(char if char.isprintable() else "\ufffd" for char in str(value))
-
-
-def _put(document: dict[str, Any]) -> None:
-    sys.stdout.buffer.write(json.dumps(document, ensure_ascii=False, indent=2).encode() + b"\n")
-    sys.stdout.buffer.flush()
+    return printable(f"{entry['seq']:>6}  {when}  {entry['verdict']:9} {by}{about}{copies}  {words}")

@@ -9,7 +9,8 @@ reader begins *at* the stored offset, and the first message must be the one that
 * another message stands at the stored offset, or nothing comes and the stream ends before it: it was re-created. A
   gap is recorded, the next *incarnation* begins, and it is read from its first message.
 
-A gap is never closed by itself; it stays a red check until an operator has looked.
+A gap is never closed by itself; it stays a red check until somebody has acknowledged it
+(:mod:`gateway.journal_gaps`).
 """
 
 import asyncio

@@ -17,9 +17,10 @@ from starlette.routing import Route
 
 from broker import outbox
 from broker.session import SessionState
+from gateway import journal_gaps
 from gateway.duty import Duty, DutyState
 from gateway.service import Authority
-from gateway.store.tables import answers, dead_letters, journal_gaps
+from gateway.store.tables import answers, dead_letters
 from gateway.verdict import Verdict
 
 OK, NOT_READY = 200, 503
@@ -64,7 +65,8 @@ class Watch(Collector):
             }
         )
         try:
-            gaps, waiting, unjudged = self._count_gaps(), self._count_waiting(), self._count_unjudged()
+            waiting, unjudged = self._count_waiting(), self._count_unjudged()
+            _, gaps = self._count_gaps()
             apart = authority.apart.count()
         except SQLAlchemyError as error:
             found.append({"name": "store", "ok": False, "detail": type(error).__name__})
@@ -118,11 +120,15 @@ class Watch(Collector):
                 waiting.add_metric([depth.lane], depth.waiting)
         yield verdicts
         yield waiting
-        yield GaugeMetricFamily("tarasul_journal_gaps", "Where the stream did not go on.", value=self._count_gaps())
+        gaps, unacknowledged = self._count_gaps()
+        yield GaugeMetricFamily("tarasul_journal_gaps", "Where the stream did not go on.", value=gaps)
+        yield GaugeMetricFamily(
+            "tarasul_journal_gaps_unacknowledged", "Those that nobody has acknowledged.", value=unacknowledged
+        )
 
-    def _count_gaps(self) -> int:
+    def _count_gaps(self) -> tuple[int, int]:
         with self._authority.store.readings.connect() as connection:
-            return connection.execute(select(func.count()).select_from(journal_gaps)).scalar() or 0
+            return journal_gaps.count(connection)
 
     def _count_waiting(self) -> int:
         """Entries that have waited for the journal for longer than it takes to read."""

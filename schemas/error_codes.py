@@ -112,6 +112,7 @@ class ErrorCode(StrEnum):
     AGENCY_UNKNOWN = "agency_unknown"
     ALREADY_BOOTSTRAPPED = "already_bootstrapped"
     DEAD_LETTER_NOT_FOUND = "dead_letter_not_found"
+    JOURNAL_GAP_NOT_FOUND = "journal_gap_not_found"
     MARK_INVALID = "mark_invalid"
     NOT_REACHABLE = "not_reachable"
     NOT_READY = "not_ready"

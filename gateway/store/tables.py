@@ -63,6 +63,17 @@ journal_gaps = Table(
     comment="Where the stream did not go on at the message that was recorded last.",
 )
 
+journal_gap_acknowledgements = Table(
+    "journal_gap_acknowledgements",
+    metadata,
+    Column("gap_seq", Big, primary_key=True, autoincrement=False),
+    Column("acknowledged_at", Big, nullable=False),
+    Column("acknowledged_by", Text, nullable=False, comment="A name, as given."),
+    Column("reason", Text, nullable=False),
+    ForeignKeyConstraint(["gap_seq"], ["journal_gaps.seq"], name="of_gap"),
+    comment="Gaps that a person has looked at: who, when, why.",
+)
+
 journal = Table(
     "journal",
     metadata,

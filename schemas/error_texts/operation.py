@@ -27,6 +27,13 @@ TEXTS: Mapping[E, T] = {
         "راجع القائمة بالأمر «tarasul authority dead-letters list».",
         "See 'tarasul authority dead-letters list'.",
     ),
+    E.JOURNAL_GAP_NOT_FOUND: T(
+        404,
+        "لا فجوة في السجل برقم {number}.",
+        "The journal has no gap number {number}.",
+        "راجع القائمة بالأمر «tarasul authority journal gaps».",
+        "See 'tarasul authority journal gaps'.",
+    ),
     E.MARK_INVALID: T(
         500,
         "ملف علامة التسلسل {path} تالف أو غير مقروء.",

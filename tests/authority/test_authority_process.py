@@ -123,6 +123,27 @@ def test_a_broker_that_is_away_is_red_and_comes_back(bed: AuthorityBed) -> None:
     authority.wait_ready()
 
 
+def test_a_gap_of_the_journal_is_red_until_somebody_has_acknowledged_it(bed: AuthorityBed) -> None:
+    authority = bed.start_authority()
+    with bed.account("MPW") as mpw:
+        assert mpw.publish("from.MPW", "MOF.routine", bed.letter("MPW", "MOF")) == "ack"
+    bed.until(lambda: bed.count("journal") == 1, "recorded")
+    authority.kill()
+    bed.remake_journal({})
+    with bed.account("MPW") as mpw:
+        assert mpw.publish("from.MPW", "MOF.routine", bed.letter("MPW", "MOF")) == "ack"
+    authority = bed.begin_authority().wait_answering()
+    bed.until(lambda: red(authority) == {"journal_gaps": "1 to be looked at"}, "red for this alone")
+    [gap] = json.loads(command(bed, "journal", "gaps", "--json").stdout)["items"]
+    word = ("--by", "Noura", "--reason", "the test made it anew")
+    done = command(bed, "journal", "acknowledge-gap", str(gap["seq"]), *word)
+    assert done.returncode == 0, done.stderr
+    assert red(authority) == {}
+    figures = authority.metrics()
+    assert (figures["tarasul_journal_gaps"], figures["tarasul_journal_gaps_unacknowledged"]) == (1, 0)
+    assert bed.count("journal_gaps") == 1
+
+
 def test_a_dead_letter_that_waits_for_the_journal_too_long_is_red_until_that_is_read(bed: AuthorityBed) -> None:
     """The journal knows nothing of it, as its stream was made anew in between."""
     letter = bed.letter("MPW", "MOF")

@@ -1,4 +1,4 @@
-"""`tarasul authority dead-letters …` on an authority that has recorded nothing yet, or has a store of another release."""
+"""`tarasul authority dead-letters …` where nothing has been recorded yet, and on a store of another release."""
 
 import json
 from pathlib import Path
