@@ -1,15 +1,17 @@
 """Making a broker the same as the plan: what is missing in one import, what is too much one by one.
 
-Nothing here deletes a queue that holds a message. A second run finds nothing to do.
+Nothing here deletes a queue that holds a message. A second run finds nothing to do; what one that was killed has left,
+the next one finishes.
 """
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
 from broker.management import Management, path
-from broker.topology import Binding, Topology
+from broker.topology import NOTHING, Binding, Topology
 from broker.topology_actual import read_actual
 from broker.topology_plan import Change, ChangeAction, ChangeKind, declared_arguments, plan
 from broker.versions import BrokerVersion
@@ -49,10 +51,14 @@ def check(management: Management, topology: Topology) -> list[Change]:
 def apply(management: Management, topology: Topology) -> Applied:
     """Make the broker the same as ``topology``.
 
-    An account that goes away is deleted first, and the broker closes its connections; revoked permissions alone leave
-    open consumers and busy publishers running. Then go bindings, exchanges and empty queues that are wrong
-    (:data:`STATISTICS_SECONDS` later, when there are any); then one import makes all that is missing. Last, the
-    connections of accounts that may have had wider rights are closed; who is honest connects again.
+    Revoked permissions alone leave open consumers and busy publishers running. So an account whose rights differ gets
+    a permission for nothing, then its connections are closed, and only with the very last step it gets its rights:
+    until then the difference shows, and whatever this run dies of, the next one closes the connections again. Who is
+    honest connects again.
+
+    In between, an account that goes away is deleted, and the broker closes its connections; then go bindings,
+    exchanges and empty queues that are wrong (:data:`STATISTICS_SECONDS` later, when there are any); then one import
+    makes all that is missing, and another one the permissions.
 
     Raises:
         Refused: ``broker_unreachable``, ``broker_refused``.
@@ -61,6 +67,7 @@ def apply(management: Management, topology: Topology) -> Applied:
     if not changes:
         return Applied((), (), ())
     version = management.version()
+    shut = _shut(management, topology, changes)
     refusals: list[Refused] = []
     removals = [change for change in changes if change.action in {ChangeAction.DELETE, ChangeAction.REPLACE}]
     waited = False
@@ -75,8 +82,9 @@ def apply(management: Management, topology: Topology) -> Applied:
     definitions = _definitions(topology, changes, version)
     if definitions:
         management.post("/api/definitions", definitions, seconds=IMPORT_SECONDS)
-    for user in sorted(_narrowed(changes)):
-        _close_connections(management, user)
+    permissions = _permissions(topology, shut | {change.key[0] for change in changes if _is_made(change)})
+    if permissions:
+        management.post("/api/definitions", {"permissions": permissions}, seconds=IMPORT_SECONDS)
     left = check(management, topology)
     done = tuple(change for change in changes if not any(_same_thing(change, other) for other in left))
     return Applied(done, tuple(left), tuple(refusals))
@@ -128,17 +136,37 @@ def _remove(management: Management, topology: Topology, change: Change) -> Refus
     return None
 
 
-def _narrowed(changes: Sequence[Change]) -> set[str]:
-    """Accounts whose rights may have been wider; not those that had none, nor those that are gone with theirs."""
-    without = {(ChangeKind.PERMISSION, ChangeAction.CREATE), (ChangeKind.USER, ChangeAction.DELETE)}
-    kinds = {ChangeKind.PERMISSION, ChangeKind.TOPIC_PERMISSION}
-    apart = {change.key[0] for change in changes if (change.kind, change.action) in without}
-    return {change.key[0] for change in changes if change.kind in kinds} - apart
+def _shut(management: Management, topology: Topology, changes: Sequence[Change]) -> set[str]:
+    """Take their rights from accounts that may have wider ones, and close their connections; returns the accounts.
+
+    Not of those that are made or deleted in this run: they have no connections, or lose them with the account. A
+    permission for nothing stands in place of each that differs: a deleted one might show as no difference any more.
+    """
+    accounts = {change.key[0] for change in changes if change.kind is ChangeKind.USER and _comes_or_goes(change)}
+    in_new_vhost = any(change.kind is ChangeKind.VHOST for change in changes)
+    places: set[tuple[str, str]] = set()
+    users: set[str] = set()
+    for change in changes:
+        user = change.key[0]
+        if change.kind not in {ChangeKind.PERMISSION, ChangeKind.TOPIC_PERMISSION} or user in accounts:
+            continue
+        users.add(user)
+        foreign = change.kind is ChangeKind.PERMISSION and len(change.key) > 1
+        if foreign:
+            places.add((user, change.key[1]))
+        elif not in_new_vhost and (change.kind is ChangeKind.PERMISSION or user in topology.permissions):
+            places.add((user, topology.vhost))
+    for user, vhost in sorted(places):
+        nothing = {"configure": NOTHING, "write": NOTHING, "read": NOTHING}
+        management.put(path("permissions", vhost, user), nothing)
+    for user in sorted(users):
+        # By the user's name: the list of connections does not have the youngest yet.
+        management.delete(path("connections", "username", user))
+    return users
 
 
-def _close_connections(management: Management, user: str) -> None:
-    # By the user's name: the list of connections does not have the youngest yet.
-    management.delete(path("connections", "username", user))
+def _comes_or_goes(change: Change) -> bool:
+    return change.action in {ChangeAction.CREATE, ChangeAction.DELETE}
 
 
 def _remove_topic_permission(management: Management, topology: Topology, user: str, exchange: str) -> None:
@@ -196,7 +224,7 @@ def _not_empty(name: str, messages: int | str) -> Refused:
 
 
 def _definitions(topology: Topology, changes: Iterable[Change], version: BrokerVersion) -> dict[str, Any]:
-    """The part of the topology that ``changes`` create, in the form of the broker's import."""
+    """The part of the topology that ``changes`` create, but permissions, in the form of the broker's import."""
     wanted = {(change.kind, change.key) for change in changes if change.action in _MADE_BY_IMPORT}
     vhost = topology.vhost
 
@@ -219,17 +247,6 @@ def _definitions(topology: Topology, changes: Iterable[Change], version: BrokerV
             }
             for name, user in topology.users.items()
             if name in users
-        ],
-        "permissions": [
-            {
-                "user": name,
-                "vhost": vhost,
-                "configure": permission.configure,
-                "write": permission.write,
-                "read": permission.read,
-            }
-            for name, permission in topology.permissions.items()
-            if changed(ChangeKind.PERMISSION, name)
         ],
         "topic_permissions": [
             {
@@ -295,6 +312,25 @@ def _definitions(topology: Topology, changes: Iterable[Change], version: BrokerV
         ],
     }
     return {kind: entries for kind, entries in content.items() if entries}
+
+
+def _is_made(change: Change) -> bool:
+    return change.kind is ChangeKind.PERMISSION and change.action in _MADE_BY_IMPORT
+
+
+def _permissions(topology: Topology, users: AbstractSet[str]) -> list[Mapping[str, Any]]:
+    """What ``users`` may do, in the form of the broker's import; those that the plan does not have get nothing."""
+    return [
+        {
+            "user": name,
+            "vhost": topology.vhost,
+            "configure": permission.configure,
+            "write": permission.write,
+            "read": permission.read,
+        }
+        for name, permission in topology.permissions.items()
+        if name in users
+    ]
 
 
 def _limits(topology: Topology, user: str) -> dict[str, int]:

@@ -3,15 +3,18 @@
 import asyncio
 import base64
 import hashlib
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 import pytest
+from pamqp import commands
 
 from broker import names
 from broker.first_account import TOPOLOGY_USER
-from broker.management import path
+from broker.management import Management, path
 from broker.publishing import Outcome
 from broker.session import SessionState
 from broker.topology import TRIAL_SIZES, build_topology
@@ -21,8 +24,10 @@ from schemas.agencies import connected
 from schemas.errors import ErrorCode
 from tests.broker.bed import AGENCIES, MOF_ROUTINE, MOF_URGENT, Broker, Mail, Sessions, eventually, letter
 from tests.coverage_of_codes import saw_code
+from tests.support.raw_client import RawClient
 
 V = names.VHOST
+CONNECTION_FORCED = "320"
 CREATE, UPDATE, REPLACE, DELETE = ChangeAction.CREATE, ChangeAction.UPDATE, ChangeAction.REPLACE, ChangeAction.DELETE
 QUORUM = {"durable": True, "arguments": {"x-queue-type": "quorum"}}
 
@@ -334,6 +339,69 @@ async def test_a_consumer_that_a_wider_permission_let_in_is_cut_off(broker: Brok
     await session.stop()
     assert foreign.keys == []
     assert broker.keys(MOF_ROUTINE) == [1]
+
+
+class Dying:
+    """The interface, for a process that dies right after it has changed something for the ``passage``-th time."""
+
+    def __init__(self, management: Management, passage: int) -> None:
+        self._management = management
+        self._left = passage
+
+    def __getattr__(self, name: str) -> Any:
+        done = getattr(self._management, name)
+        if name not in {"put", "post", "delete"}:
+            return done
+
+        def change(*arguments: object, **more: object) -> object:
+            answer = done(*arguments, **more)
+            self._left -= 1
+            if not self._left:
+                raise KeyboardInterrupt
+            return answer
+
+        return change
+
+
+def dies(broker: Broker, passage: int) -> bool:
+    """Apply, and die at that passage; False when the work was done before."""
+    try:
+        apply(cast("Management", Dying(broker.management, passage)), broker.topology)
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def was_closed(client: RawClient) -> bool:
+    """Whether the broker takes nothing more from ``client``."""
+    try:
+        return client.publish("from.SAB", "MOF.routine", b"2 ") == CONNECTION_FORCED
+    except (ConnectionError, ssl.SSLError):
+        return True
+
+
+WIDER = ("a wider permission", "a topic permission changed", "a permission in another vhost", "a permission missing")
+
+
+@pytest.mark.parametrize("name", WIDER)
+def test_connections_with_the_old_right_are_closed_whenever_the_first_apply_is_killed(clean: Broker, name: str) -> None:
+    change, _ = BY_HAND[name]
+    passage, died = 0, True
+    while died:
+        passage += 1
+        with clean.raw("SAB") as old:
+            assert old.publish("from.SAB", "MOF.routine", b"1 ") == "ack"
+            change(clean)
+            died = dies(clean, passage)
+            with clean.raw("SAB") as between:
+                assert between.send(commands.Basic.Consume(queue=MOF_ROUTINE)) == "403"
+            assert apply(clean.management, clean.topology).left == ()
+            assert was_closed(old)
+        assert check(clean.management, clean.topology) == []
+        with clean.raw("SAB") as new:
+            assert new.publish("from.SAB", "MOF.routine", b"1 ") == "ack"
+    assert passage > 3, "it died at several moments"
+    assert set(clean.keys(MOF_ROUTINE)) == {1}
 
 
 def test_the_account_that_applies_and_accounts_without_rights_here_are_left_alone(clean: Broker) -> None:
