@@ -28,6 +28,7 @@ from gateway.directory_file import DirectoryFile
 from gateway.duty import Duty, DutyState, Working
 from gateway.journal_reader import JournalReader
 from gateway.lease import Lease, LeaseLost
+from gateway.newest_directory import newest_directory, note_directory
 from gateway.settings import AuthoritySettings
 from gateway.store.opening import open_gateway_store
 from gateway.store.tables import answers
@@ -56,8 +57,14 @@ class Authority:
         keys = settings.path(settings.keys)
         self._key = FileKey(keys / f"{KeyPurpose.RECEIPTS.value}.key", keys / f"{KeyPurpose.RECEIPTS.value}.pem")
         anchor = read_certificate(settings.path(settings.root))
-        self.directory = DirectoryFile(settings.path(settings.directory_file), [anchor], clock)
         self.store = open_gateway_store(settings.store, settings.base)
+        try:
+            with self.store.readings.connect() as connection:
+                newest = newest_directory(connection)
+            self.directory = DirectoryFile(settings.path(settings.directory_file), [anchor], clock, newest)
+        except BaseException:
+            self.store.close()
+            raise
         self.writer = Writer(self.store.engine)
         self.journal_duty = Duty(Lease("journal"), self.writer, self._journal)
         self.audit_duty = Duty(Lease("audit"), self.writer, self._audit)
@@ -163,8 +170,18 @@ class Authority:
         self.audit_duty.lease.require(connection)
         return [outbox.release_expired(connection, answers, now=self.clock.unix_ms())] * len(items)
 
+    async def _note_directory(self) -> None:
+        """Write down which directory is in force, until the store has it."""
+        if self.directory.is_noted:
+            return
+        try:
+            self.directory.noted(await self.writer.submit(note_directory, self.directory.in_force))
+        except Refused as refusal:
+            _log.warning("directory_not_noted", code=refusal.code)
+
     async def _refresh(self) -> None:
         while not self._stopping.is_set():
+            await self._note_directory()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(REFRESH_SECONDS):
                     await self._stopping.wait()

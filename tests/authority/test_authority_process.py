@@ -212,6 +212,24 @@ def test_a_new_version_of_the_directory_counts_at_once(bed: AuthorityBed) -> Non
         hand_out_directory(bed.folder)
 
 
+def test_an_older_directory_that_was_put_back_is_refused_by_a_process_that_starts(bed: AuthorityBed) -> None:
+    kept = {file: file.read_bytes() for file in (bed.home / "directory.jws", bed.home / "members.json")}
+    try:
+        with Members.held(bed.folder) as members:
+            members.sign_next(Clock().now())
+        bed.start_authority()
+        noted = "SELECT value FROM meta WHERE name = 'directory_newest'"
+        bed.until(lambda: [str(value).split()[0] for (value,) in bed.store(noted)] == ["2"], "version 2 noted")
+        bed.authority().kill()
+        (bed.home / "directory.jws").write_bytes(kept[bed.home / "directory.jws"])
+        ended = command(bed, "run")
+        assert ended.returncode == 1
+        assert ended.stderr.count("[directory_rolled_back]") == 2
+    finally:
+        for file, content in kept.items():
+            file.write_bytes(content)
+
+
 def test_what_the_store_does_not_take_is_put_apart_and_stops_nothing(bed: AuthorityBed) -> None:
     """A trigger of the store's own refuses one dead letter, as a fault of the disk or of ours would."""
     bed.start_authority().kill()
