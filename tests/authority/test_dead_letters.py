@@ -417,7 +417,7 @@ def test_an_absent_dead_letter_queue_does_not_stop_the_audit_of_the_others(bed: 
     # A minute later the audit fetches what no queue brought, and that alone.
     authority.terminate()
     assert authority.wait_stopped() == 0, authority.tail()
-    bed.begin_authority(clock_offset=120).wait_answering()
+    bed.start_authority(clock_offset=120)
     quiet(bed, 3)
     rows = bed.store("SELECT queue, stage, verdict, reason, copies FROM dead_letters WHERE body = ?", b"junk")
     assert rows == [("dead-letter.MOF", "adapter", "filed", "token_malformed", 1)]
