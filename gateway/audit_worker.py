@@ -55,8 +55,10 @@ LONGEST_PASS_SECONDS = 0.25
 of a second. A holder that is silent for longer than its lease would lose it, and with it all that it has judged."""
 LOOK_AGAIN_SECONDS = 0.5
 """Entries that wait for the journal are looked at again so often."""
+LOOK_SOON_SECONDS = 0.1
+"""The same once their mark has been published: a journal that is current has recorded it by then."""
 LONGEST_WAIT_MS = 24 * 3600 * 1000
-"""For the journal. It may be down for as long, and still an entry finds its publisher."""
+"""For a publisher that the journal does not know, however far it has been read."""
 COMPARE_EVERY_SECONDS = 10.0
 """The journal with the audit, once it has been compared so far."""
 LARGEST_COUNT = 2**31 - 1
@@ -164,13 +166,13 @@ class AuditWorker:
             stopping: ends it.
             publish: through the authority's exchange, for the marks in the stream.
         """
-        marks = ReadMarks(self._writer, self._lease, publish)
+        marks, soon = ReadMarks(self._writer, self._lease, publish), False
         while not stopping.is_set():
             self._arrived.clear()
             try:
                 more = await self._fetch_unbrought()
                 judged = await self._judge_some()
-                await marks.give()
+                soon |= await marks.give()
             except Refused as refusal:
                 _log.warning("judging_waits", code=refusal.code)
                 more = judged = False
@@ -180,8 +182,9 @@ class AuditWorker:
             if judged or more:
                 continue
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_AGAIN_SECONDS):
+                async with asyncio.timeout(LOOK_SOON_SECONDS if soon else LOOK_AGAIN_SECONDS):
                     await self._arrived.wait()
+            soon = False
 
     async def _judge_some(self) -> bool:
         """One pass; True if there may be more."""

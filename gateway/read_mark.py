@@ -74,8 +74,10 @@ class ReadMarks:
         self._gap: int | None = None
         self._unpublished: ReadMark | None = None
 
-    async def give(self) -> None:
+    async def give(self) -> bool:
         """Give those that wait without a mark the next one, and publish it; what is not confirmed goes out next time.
+
+        Returns True when a mark has just been confirmed: a reader that is current records it within the moment.
 
         An entry has its mark before that is published, so what the stream held when the entry was stored lies before
         it. A mark that may have been published is given to no further entry.
@@ -88,11 +90,13 @@ class ReadMarks:
             mark = ReadMark.made()
             self._gap, given = await self._writer.submit(self._attach, mark)
             if not given:
-                return
+                return False
             self._unpublished = mark
         [outcome] = await self._publish([self._unpublished.message])
-        if outcome is Outcome.CONFIRMED:
+        confirmed = outcome is Outcome.CONFIRMED
+        if confirmed:
             self._unpublished = None
+        return confirmed
 
     async def _attach(self, connection: Connection, marks: Sequence[ReadMark]) -> list[tuple[int, int]]:
         d = dead_letters.c

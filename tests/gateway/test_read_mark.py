@@ -83,10 +83,10 @@ class Desk:
         """MPW's letter to MOF arrives as a dead letter, by an exchange, or given up by the broker."""
         await self.worker.receive([delivery(self.letter, exchange=exchange, queue="dead-letter")])
 
-    async def look(self) -> None:
-        """What the audit does each time."""
+    async def look(self) -> bool:
+        """What the audit does each time; True if it shall look again soon."""
         await self.worker._judge_some()
-        await self.marks.give()
+        return await self.marks.give()
 
     async def read(self, messages: int | None = None) -> None:
         """The journal is read on, to the end of the stream or by so many messages."""
@@ -166,7 +166,8 @@ async def test_while_the_journal_is_current_the_answer_needs_one_mark_and_one_fu
     desk.stream.take(desk.letter, "from.MPW", "MOF.routine")
     await desk.read()
     await desk.arrive()
-    await desk.look()
+    assert await desk.look(), "soon again"
+    assert not await desk.look(), "its mark is under way"
     await desk.read()
     await desk.look()
     assert desk.verdicts() == [HELD]
@@ -195,7 +196,7 @@ async def test_a_mark_that_is_not_confirmed_goes_out_again_and_serves_nobody_who
 ) -> None:
     desk.stream.outcomes = [outcome]
     await desk.arrive()
-    await desk.look()
+    assert not await desk.look()
     assert desk.stream.marks() == 0
     # The broker may have it all the same, before this receipt.
     desk.stream.take(desk.receipt, "from.MOF", "MPW.notice")
