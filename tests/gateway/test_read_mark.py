@@ -119,7 +119,7 @@ async def desk(store: GatewayStore, authority: tuple[MadeAuthority, Directory], 
     assert await writer.submit(audit.take_all, None)
     assert await writer.submit(journal.take_all, None)
     desk = AnswerDesk(made.signer("TRSL", KeyPurpose.RECEIPTS), clock)
-    worker = AuditWorker(writer, audit, InForce(directory), desk, Apart(tmp_path / "apart"), clock, lambda: None)
+    worker = AuditWorker(writer, audit, InForce(directory), desk, Apart(tmp_path / "apart"), clock)
     reader = JournalReader(writer, journal, clock)
     await reader.begin()
     stream, sent = Stream(), letter(made)
