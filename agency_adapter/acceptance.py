@@ -26,6 +26,7 @@ from agency_adapter import numbers
 from agency_adapter.directory_cache import DirectoryCache
 from agency_adapter.mark import Mark
 from agency_adapter.numbers import Direction
+from agency_adapter.pace import Pace
 from agency_adapter.room import Room
 from agency_adapter.store.tables import letters, transmissions
 from broker.clock import Clock
@@ -110,6 +111,7 @@ class Acceptance:
         self._mark = mark
         self._room = room
         self._clock = clock
+        self._pace = Pace(clock)
         self.accepted = 0
 
     async def accept(self, request: LetterRequest, idempotency_key: str | None = None) -> Accepted:
@@ -281,9 +283,11 @@ class Acceptance:
                     "expires_at": expires_at,
                     "lane": letter_routing_key(recipient, pending.lane),
                     "relay_state": PENDING,
-                    "due_at": now,
+                    "due_at": due_at,
                 }
-                for recipient, role in pending.recipients
+                for (recipient, role), due_at in zip(
+                    pending.recipients, self._pace.due(len(pending.recipients)), strict=True
+                )
             ]
         connection.execute(_INSERT_LETTER, rows)
         connection.execute(_INSERT_TRANSMISSION, consignments)
