@@ -85,6 +85,8 @@ def playing(place: Path, *options: str) -> Iterator[Played]:
         cwd=TREE,
         env=os.environ | {"TMPDIR": str(place / "temporary")},
         start_new_session=True,
+        # As at a terminal, too when whoever runs the tests has put them in the background and ignores Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no thread is running here
     )
     with process:
         played = Played(place, process)
