@@ -1,8 +1,8 @@
 """The pace of circulars: a letter to many is many letters, and what all of them wait for is shared with everybody.
 
 Circulars that are handed over together would leave within a second and keep the broker, and every adapter, busy for as
-long as it takes; an urgent letter would stand in each of those lines. So what goes to many recipients is due at a pace.
-One circular, however many it is for, is due at once; of a hundred the first few are, and the others as room comes.
+long as it takes; an urgent letter would stand in each of those lines. So what goes to many recipients is due at a pace,
+from the first on: a circular to 51 has left within a second, and a hundred of them leave no faster than one.
 
 A paced transmission waits in the outbox like any other; whatever else goes to the same recipient overtakes it.
 """
@@ -14,14 +14,11 @@ from broker.clock import Clock
 MOST_UNPACED = 10
 """Recipients of a letter that is no circular, whatever its type."""
 
-PER_SECOND = 150
+PER_SECOND = 60
 """Transmissions of circulars that become due in a second."""
 
-AT_ONCE = 250
-"""Due at once after some rest: what one letter may have in recipients."""
-
-SLOT_MS = 50
-"""What becomes due within so many milliseconds becomes due together: a transaction and a publish, not thirty."""
+SLOT_MS = 20
+"""What becomes due within so many milliseconds becomes due together."""
 
 
 class Pace:
@@ -33,16 +30,16 @@ class Pace:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._next = -math.inf  # seconds: when the next would be due, had there been no rest before
+        self._next = -math.inf  # seconds: when the next is due
 
     def due(self, recipients: int) -> list[int]:
         """When a letter that is accepted now is due to each of its ``recipients``, in Unix milliseconds."""
         now, unix = self._clock.monotonic(), self._clock.unix_ms()
         if recipients <= MOST_UNPACED:
             return [unix] * recipients
-        first = max(self._next, now - AT_ONCE / PER_SECOND)
+        first = max(self._next, now)
         self._next = first + recipients / PER_SECOND
-        waits = [max(0.0, first + each / PER_SECOND - now) for each in range(recipients)]
+        waits = [first + each / PER_SECOND - now for each in range(recipients)]
         return [_slot(unix + math.ceil(wait * 1000)) if wait else unix for wait in waits]
 
 

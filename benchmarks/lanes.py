@@ -13,12 +13,12 @@ from spread import percentile, spread
 RUNS = 5
 RATE = 20
 SECONDS = 20
-CIRCULARS = 200
+CIRCULARS = 60
 URGENT = {"sender": fleet.SENDER, "recipient": fleet.RECIPIENT, "rate": RATE, "seconds": SECONDS, "urgency": "URGENT"}
 
 
 def measure(folder: Path) -> dict[str, Any]:
-    """p99 of urgent letters, milliseconds; a storm is CIRCULARS circulars to 51 at once, again and again."""
+    """p99 of urgent letters, milliseconds; a storm is CIRCULARS circulars to 51 at once."""
     quiet: list[float] = []
     storm: list[float] = []
     alone = (fleet.SENDER, fleet.RECIPIENT, fleet.ISSUER)
