@@ -64,7 +64,7 @@ def found(
     broker_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of AMQP over TLS.")] = 5671,
     as_json: Json = False,
 ) -> None:
-    """Make root, issuing authority, keys and directory, and a folder for each agency's adapter."""
+    """أسّس السلطة: الجذر والمفاتيح والدليل ومجلد لكل جهة · Found: root, keys, directory, a folder for each agency."""
     if folder.resolve() == Path.cwd():
         raise typer.BadParameter("the folder is replaced in one step: name it from outside", param_hint="FOLDER")
     if not HOST.fullmatch(broker_host):
@@ -90,7 +90,7 @@ def found(
 def directory(
     folder: Annotated[Path, typer.Argument(help="The folder that bootstrap made.")], *, as_json: Json = False
 ) -> None:
-    """Sign the next version of the directory and hand it to the agencies' folders beside it."""
+    """وقّع الإصدار التالي من الدليل وسلّمه إلى مجلدات الجهات · Sign the next directory and hand it to the folders."""
     with Members.held(folder) as members:
         members.sign_next(Clock().now())
         handed = hand_out_directory(folder)
@@ -102,7 +102,10 @@ def directory(
 
 @authority_app.command()
 def run(*, config: Config = DEFAULT_CONFIG) -> None:
-    """Read the journal and audit the dead letters until told to stop. Several may run: one works, others stand by."""
+    """شغّل قارئ السجل والتدقيق حتى يُطلب إيقافهما · Read the journal and audit the dead letters until told to stop.
+
+    Several may run: one works, others stand by.
+    """
     from gateway.serving import run_authority  # noqa: PLC0415 - the other commands need none of it
 
     raise typer.Exit(run_authority(read_authority_settings(config)))
@@ -110,7 +113,7 @@ def run(*, config: Config = DEFAULT_CONFIG) -> None:
 
 @topology_app.command()
 def plan(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
-    """Show what apply would do, and whether the queues' limits fit the broker's disk."""
+    """اعرض ما سيفعله apply وهل يتسع القرص للصفوف · Show what apply would do, and whether the disk suffices."""
     settings = read_authority_settings(config)
     topology = _topology(settings)
     with _management(settings) as management:
@@ -128,7 +131,10 @@ def plan(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
 
 @topology_app.command("apply")
 def apply_plan(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
-    """Make the broker what the directory asks for. A queue that holds messages is never deleted."""
+    """اجعل الوسيط كما يقتضيه الدليل · Make the broker what the directory asks for.
+
+    A queue that holds messages is never deleted.
+    """
     settings = read_authority_settings(config)
     topology = _topology(settings)
     with _management(settings) as management:
@@ -153,7 +159,7 @@ def apply_plan(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
 
 @topology_app.command("check")
 def check_broker(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
-    """Compare the broker with the directory; exit 1 when they differ."""
+    """قارن الوسيط بالدليل · Compare the broker with the directory; exit 1 when they differ."""
     settings = read_authority_settings(config)
     with _management(settings) as management:
         changes = check(management, _topology(settings))
@@ -195,8 +201,12 @@ def _disk(settings: AuthoritySettings, management: Management) -> int:
     local = urlsplit(management.url).hostname in {"127.0.0.1", "::1", "localhost"}
     place = _data_folder(management) if local else None
     if place is None or not place.exists():
-        problem = "broker.disk_bytes: needed, as the broker's data is on another machine"
-        raise Refused(ErrorCode.SETTINGS_INVALID, path="authority.toml", problem=problem)
+        raise Refused(
+            ErrorCode.SETTINGS_INVALID,
+            path="authority.toml",
+            problem_ar="broker.disk_bytes: مطلوب لأن بيانات الوسيط على جهاز آخر",
+            problem="broker.disk_bytes: needed, as the broker's data is on another machine",
+        )
     return shutil.disk_usage(place).total
 
 
@@ -228,5 +238,5 @@ def _say(lines: Iterable[str]) -> None:
 
 
 def _warn(refusal: Refused) -> None:
-    for language in ("ar", "en"):
-        typer.echo(f"{refusal.text(language)} [{refusal.code}]", err=True)
+    for line in (*refusal.lines("ar"), *refusal.lines("en")):
+        typer.echo(line, err=True)

@@ -27,7 +27,7 @@ def list_entries(
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
-    """List dead letters, newest first."""
+    """اعرض الرسائل المتعذّرة، الأحدث أولاً · List dead letters, newest first."""
     from gateway.dead_letters import listed  # noqa: PLC0415 - the authority's other commands need no store
 
     entries = listed(read_authority_settings(config), verdict, before, limit)
@@ -47,7 +47,7 @@ def show(
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
-    """Show one dead letter, with its answers and, as JSON, its original bytes."""
+    """اعرض رسالة متعذّرة وما أُجيب عنها · Show one dead letter and its answers; as JSON, its original bytes too."""
     from gateway.dead_letters import shown  # noqa: PLC0415 - as above
 
     entry = shown(read_authority_settings(config), seq)

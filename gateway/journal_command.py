@@ -30,7 +30,7 @@ def _said(limit: int) -> Any:
 
 @journal_app.command()
 def gaps(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
-    """List the journal's gaps, newest first, with who acknowledged them."""
+    """اعرض فجوات السجل ومن أقرّ بها، الأحدث أولاً · List the journal's gaps, newest first, and who acknowledged them."""
     from gateway.journal_gaps import listed  # noqa: PLC0415 - the authority's other commands need no store
 
     entries = listed(read_authority_settings(config))
@@ -52,7 +52,10 @@ def acknowledge_gap(
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
-    """Write down that a gap was looked at: its check is green again, its record stays. The first word counts."""
+    """أقرّ بأن فجوة فُحصت · Write down that a gap was looked at.
+
+    Its check is green again, its record stays; the first word counts.
+    """
     from gateway.journal_gaps import Acknowledgement, acknowledge  # noqa: PLC0415 - as above
 
     given = Acknowledgement(seq, by, reason, Clock().unix_ms())

@@ -93,11 +93,21 @@ class Members:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise Refused(ErrorCode.SETTINGS_INVALID, path=str(file), problem=type(error).__name__) from error
         if type(version) is not int or version < 0:
-            raise Refused(ErrorCode.SETTINGS_INVALID, path=str(file), problem="version: not a whole number from 0")
+            raise Refused(
+                ErrorCode.SETTINGS_INVALID,
+                path=str(file),
+                problem_ar="version: ليس عدداً صحيحاً من 0",
+                problem="version: not a whole number from 0",
+            )
         if not isinstance(records, list) or not all(
             isinstance(record, dict) and "code" in record for record in records
         ):
-            raise Refused(ErrorCode.SETTINGS_INVALID, path=str(file), problem="agencies: not a list of members")
+            raise Refused(
+                ErrorCode.SETTINGS_INVALID,
+                path=str(file),
+                problem_ar="agencies: ليست قائمة أعضاء",
+                problem="agencies: not a list of members",
+            )
         return cls(folder, version, records)
 
     @classmethod

@@ -57,9 +57,12 @@ def read_record(store: Path, published: AbstractSet[Published]) -> Record:
         for verdict in ("new", "waiting"):
             if count := record.dead_letters.get(verdict):
                 record.differences.append(f"{count} dead letters are {verdict}: not judged")
-        gaps = connection.execute("SELECT count(*) FROM journal_gaps").fetchone()[0]
+        gaps = connection.execute(
+            "SELECT count(*) FROM journal_gaps g WHERE NOT EXISTS"
+            " (SELECT 1 FROM journal_gap_acknowledgements a WHERE a.gap_seq = g.seq)"
+        ).fetchone()[0]
         if gaps:
-            record.differences.append(f"the journal has {gaps} gaps")
+            record.differences.append(f"the journal has {gaps} gaps that nobody has acknowledged")
         # What a tampered store holds instead of a number is no confirm.
         waiting = connection.execute(
             "SELECT count(*) FROM answers WHERE NOT (typeof(relay_state) = 'integer' AND relay_state >= ?)",

@@ -101,8 +101,8 @@ TEXTS: Mapping[E, T] = {
         500,
         "قاعدة البيانات أنشأها إصدار أحدث ({revision}).",
         "The store was made by a newer release ({revision}).",
-        "شغّل الإصدار الأحدث من المحوّل.",
-        "Run the newer release of the adapter.",
+        "شغّل الإصدار الأحدث من البرنامج.",
+        "Run the newer release of the program.",
     ),
     E.STORE_OLDER: T(
         500,
@@ -113,8 +113,8 @@ TEXTS: Mapping[E, T] = {
     ),
     E.STORE_UNAVAILABLE: T(
         503,
-        "تعذّر على المحوّل الكتابة في قاعدة البيانات.",
-        "The adapter cannot write to its store.",
+        "تعذّرت الكتابة في قاعدة البيانات.",
+        "The store cannot be written.",
         "تحقق من القرص ومن صلاحيات الملفات ثم أعد المحاولة.",
         "Check the disk and the file permissions, then try again.",
     ),

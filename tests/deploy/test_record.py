@@ -89,6 +89,15 @@ def test_a_record_that_was_tampered_with_upsets_the_books(
         assert difference.startswith(beginning)
 
 
+def test_a_gap_that_somebody_has_acknowledged_does_not_upset_the_books(copy: Copy) -> None:
+    copy.tamper("journal_gaps", "INSERT INTO journal_gaps (seq) VALUES (1), (2)")
+    copy.tamper("journal_gap_acknowledgements", "INSERT INTO journal_gap_acknowledgements (gap_seq) VALUES (1), (NULL)")
+    code, found = copy.books()
+    assert (code, found["differences"]) == (1, ["the journal has 1 gaps that nobody has acknowledged"])
+    copy.tamper("journal_gap_acknowledgements", "INSERT INTO journal_gap_acknowledgements (gap_seq) VALUES (2)")
+    assert copy.books()[0] == 0
+
+
 def test_a_damaged_record_is_noticed(copy: Copy) -> None:
     copy.record.write_bytes(b"not a database" * 1000)
     code, found = copy.books()
