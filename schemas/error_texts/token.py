@@ -176,6 +176,27 @@ TEXTS: Mapping[E, T] = {
         _NEVER_TRUST_AR,
         _NEVER_TRUST_EN,
     ),
+    E.LOG_PROOF_WRONG: T(
+        422,
+        "الإثبات لا يُظهر ما يدّعيه عن سجل السلطة المركزية.",
+        "The proof does not show what it claims about the central authority's log.",
+        _NEVER_TRUST_AR,
+        _NEVER_TRUST_EN,
+    ),
+    E.NOTE_MALFORMED: T(
+        422,
+        "وثيقة السجل ليست بالصيغة المقررة: {problem_ar}.",
+        "The log's document is not of the prescribed form: {problem}.",
+        _RESEND_AR,
+        _RESEND_EN,
+    ),
+    E.NOTE_NOT_SIGNED: T(
+        422,
+        "لا تحمل نقطة التوثيق توقيعاً سليماً من {signer}.",
+        "The checkpoint bears no good signature of {signer}.",
+        _NEVER_TRUST_AR,
+        _NEVER_TRUST_EN,
+    ),
     E.NUMBER_NOT_FINITE: T(
         400,
         "في المحتوى قيمة ليست عدداً (NaN أو Infinity).",
