@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from broker.sqlite import open_for_reading, open_store
 from schemas.errors import ErrorCode, Refused
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest schema revision; a test compares it with the migrations."""
 
 POSTGRESQL = "postgresql://"

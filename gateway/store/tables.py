@@ -108,6 +108,15 @@ journal_tokens = Table(
     comment="The tokens in the journal's messages: who published what, by digest and lane.",
 )
 
+log_tiles = Table(
+    "log_tiles",
+    metadata,
+    Column("level", Integer, primary_key=True),
+    Column("number", Big, primary_key=True),
+    Column("hashes", LargeBinary, nullable=False, comment="32 bytes each, 256 at most."),
+    comment="The log's Merkle tree; see gateway/log_tree.py.",
+)
+
 dead_letters = Table(
     "dead_letters",
     metadata,
