@@ -6,6 +6,7 @@ signed or arrived, and is the truth: the columns beside it are copies for listin
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ForeignKeyConstraint,
     Index,
@@ -115,6 +116,28 @@ log_tiles = Table(
     Column("number", Big, primary_key=True),
     Column("hashes", LargeBinary, nullable=False, comment="32 bytes each, 256 at most."),
     comment="The log's Merkle tree; see gateway/log_tree.py.",
+)
+
+log_entries = Table(
+    "log_entries",
+    metadata,
+    Column("number", Big, primary_key=True, autoincrement=False),
+    Column("digest", Text, nullable=False),
+    Column("lane", Text, nullable=False, comment="Of a letter: to whom. Empty for everything else."),
+    Column("accepted", Boolean, nullable=False),
+    Column("entry", LargeBinary, nullable=False),
+    UniqueConstraint("digest", "lane", "accepted"),
+    comment="The leaves of the log, in their order; see gateway/log_entries.py.",
+)
+
+log_heads = Table(
+    "log_heads",
+    metadata,
+    Column("size", Big, primary_key=True, autoincrement=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("made_at", Big, nullable=False),
+    Column("note", LargeBinary, comment="The signed checkpoint; empty until it is signed."),
+    comment="Sizes that the log stands by for good: committed before they are signed.",
 )
 
 dead_letters = Table(
