@@ -21,6 +21,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from broker.configuration import BrokerTls, production
 from broker.configuration import write as write_configuration
@@ -34,6 +35,8 @@ from schemas.directory import KeyPurpose
 from schemas.errors import ErrorCode, Refused
 from schemas.identifiers import AUTHORITY
 from trust.certificates import IssuingAuthority, RootAuthority, write_certificates
+from trust.checkpoint import LogKey
+from trust.key_files import generate_log_key
 from trust.keys import generate_key
 
 ROOT_YEARS = 20
@@ -43,9 +46,10 @@ BACKDATED = timedelta(hours=1)
 """Validity begins so much before the founding, as clocks differ."""
 
 AGENCY_PURPOSES = (KeyPurpose.TRANSPORT, KeyPurpose.SEAL, KeyPurpose.ENVELOPE)
-AUTHORITY_PURPOSES = (*AGENCY_PURPOSES, KeyPurpose.DIRECTORY, KeyPurpose.RECEIPTS, KeyPurpose.LOG)
+AUTHORITY_PURPOSES = (*AGENCY_PURPOSES, KeyPurpose.DIRECTORY, KeyPurpose.RECEIPTS)
 AUTHORITY_NAMES = ("السلطة المركزية لتراسل", "Tarasul central authority")
 PROBE = "tarasul-probe"
+ORIGIN_DIGITS = 16
 LOOPBACK = "127.0.0.1"
 
 
@@ -140,6 +144,9 @@ class _Founder:
         for user in (AUDIT_USER, LOG_USER):
             self._log_in(user, home / "accounts", user)
         members = Members(self._folder)
+        # Named after the root: no other authority's log has that name, and no domain need be registered for it.
+        origin = f"tarasul/{root.certificate.fingerprint(hashes.SHA256()).hex()[:ORIGIN_DIGITS]}/journal/1"
+        members.log = str(LogKey(origin, generate_log_key(home / "keys" / f"{KeyPurpose.LOG.value}.key")))
         keys = [self._key(AUTHORITY, purpose, home / "keys") for purpose in AUTHORITY_PURPOSES]
         members.add(AUTHORITY, AUTHORITY_NAMES, "authority", keys)
         for code in codes:

@@ -30,11 +30,11 @@ class Working:
     """A work under way.
 
     Attributes:
-        session: with the broker.
+        session: with the broker, if it needs one.
         failed: of each part without which the work stands still; see :mod:`broker.life`.
     """
 
-    session: Session
+    session: Session | None
     failed: tuple[asyncio.Future[None], ...]
 
 

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -28,7 +29,9 @@ from gateway.log_entries import Journalled, LogEntry, log_entry
 from gateway.log_tree import append, root, tree_size
 from gateway.store.tables import journal, journal_tokens, log_entries, log_heads, meta
 from schemas.errors import Refused
-from trust.checkpoint import Checkpoint, sign_checkpoint
+from trust.checkpoint import Checkpoint, LogKey, sign_checkpoint
+from trust.directory import Directory
+from trust.key_files import read_log_key, unreadable
 from trust.merkle import leaf_hash
 
 MARK = "logged"
@@ -48,6 +51,47 @@ class Head:
 
     size: int
     root: bytes
+
+
+def own_log(key_file: Path, directory: Directory) -> tuple[LogKey, Ed25519PrivateKey]:
+    """The log that ``directory`` names, and its private key.
+
+    Raises:
+        VerificationError: ``key_unreadable``; also when the directory names another key, or none.
+    """
+    key = read_log_key(key_file)
+    if directory.log is None or directory.log.public != key.public_key():
+        raise unreadable(key_file, "ليس مفتاح السجل الذي في الدليل", "it is not the key of the log in the directory")
+    return directory.log, key
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far the log is.
+
+    Attributes:
+        leaves: that it has.
+        signed: of them, under the newest signed checkpoint.
+        waiting_since: Unix milliseconds, when the journal recorded the oldest message that the log has not taken; None
+            when it has taken all.
+    """
+
+    leaves: int
+    signed: int
+    waiting_since: int | None
+
+
+def log_standing(connection: Connection) -> Standing:
+    """How far the log is, as the store has it."""
+    j = journal.c
+    waiting = connection.execute(
+        select(j.recorded_at)
+        .where(tuple_(j.incarnation, j.stream_offset) > tuple_(*_mark(connection)[:2]))
+        .order_by(j.incarnation, j.stream_offset)
+        .limit(1)
+    ).scalar()
+    signed = connection.execute(select(func.max(log_heads.c.size)).where(log_heads.c.note.is_not(None))).scalar()
+    return Standing(tree_size(connection), signed or 0, waiting)
 
 
 class LogKeeper:

@@ -73,11 +73,13 @@ class Members:
         folder: that holds ``authority/``.
         version: of the newest directory.
         records: of members, as they stand in the directory.
+        log: the key of the authority's log, if there is one.
     """
 
     folder: Path
     version: int = 0
     records: list[dict[str, Any]] = field(default_factory=list)
+    log: str | None = None
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -89,8 +91,8 @@ class Members:
         file = authority_folder(folder) / "members.json"
         try:
             content = json.loads(file.read_text("utf-8"))
-            version, records = content["version"], content["agencies"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            version, records, log = content["version"], content["agencies"], content.get("log")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise Refused(ErrorCode.SETTINGS_INVALID, path=str(file), problem=type(error).__name__) from error
         if type(version) is not int or version < 0:
             raise Refused(
@@ -108,7 +110,7 @@ class Members:
                 problem_ar="agencies: ليست قائمة أعضاء",
                 problem="agencies: not a list of members",
             )
-        return cls(folder, version, records)
+        return cls(folder, version, records, log)
 
     @classmethod
     @contextlib.contextmanager
@@ -166,6 +168,8 @@ class Members:
             "issuers": [encode_certificate(issuer)],
             "agencies": self.records,
         }
+        if self.log is not None:
+            payload["log"] = self.log
         parse_directory(dict(payload))
         self.version += 1
         self._write(home)
@@ -175,7 +179,7 @@ class Members:
         return file
 
     def _write(self, home: Path) -> None:
-        content = {"version": self.version, "agencies": self.records}
+        content = {"version": self.version, "log": self.log, "agencies": self.records}
         write_whole(home / "members.json", json.dumps(content, ensure_ascii=False, indent=1).encode() + b"\n")
 
 

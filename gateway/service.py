@@ -1,4 +1,4 @@
-"""The authority's readers in one process: the journal reader and the dead-letter audit, each a duty of its own.
+"""The authority's works in one process: journal reader, log and dead-letter audit, each a duty of its own.
 
 Several such processes may run, on one store: each duty is done by one of them, and another takes over when it ends.
 Nothing in a letter's path waits for any of it.
@@ -28,6 +28,7 @@ from gateway.directory_file import DirectoryFile
 from gateway.duty import Duty, DutyState, Working
 from gateway.journal_reader import JournalReader
 from gateway.lease import Lease, LeaseLost
+from gateway.log_keeper import LogKeeper, own_log
 from gateway.newest_directory import newest_directory, note_directory
 from gateway.settings import AuthoritySettings
 from gateway.store.opening import open_gateway_store
@@ -62,13 +63,17 @@ class Authority:
             with self.store.readings.connect() as connection:
                 newest = newest_directory(connection)
             self.directory = DirectoryFile(settings.path(settings.directory_file), [anchor], clock, newest)
+            log, key = own_log(keys / f"{KeyPurpose.LOG.value}.key", self.directory.current)
         except BaseException:
             self.store.close()
             raise
         self.writer = Writer(self.store.engine)
         self.journal_duty = Duty(Lease("journal"), self.writer, self._journal)
         self.audit_duty = Duty(Lease("audit"), self.writer, self._audit)
+        self.log_duty = Duty(Lease("log"), self.writer, self._keep_log)
+        self.duties = (self.journal_duty, self.log_duty, self.audit_duty)
         self.reader = JournalReader(self.writer, self.journal_duty.lease, clock)
+        self.keeper = LogKeeper(self.writer, self.log_duty.lease, self.directory, log.origin, key, clock)
         self.apart = Apart(settings.path(Path("apart")))
         self.audit = AuditWorker(
             self.writer,
@@ -83,20 +88,20 @@ class Authority:
 
     async def start(self) -> None:
         self.writer.start()
-        self.journal_duty.start()
-        self.audit_duty.start()
+        for duty in self.duties:
+            duty.start()
         self._refreshing.begin(self._refresh())
         _log.info("authority_started", directory=self.directory.current.version)
 
     @property
     def failed(self) -> tuple[asyncio.Future[None], ...]:
         """One future for each part without which the record stands still; see :mod:`broker.life`."""
-        return self.writer.failed, self.journal_duty.failed, self.audit_duty.failed, self._refreshing.failed
+        return self.writer.failed, *(duty.failed for duty in self.duties), self._refreshing.failed
 
     async def stop(self) -> None:
         """Finish what is in hand, give the leases up, close the store."""
         self._stopping.set()
-        await asyncio.gather(self.journal_duty.stop(), self.audit_duty.stop())
+        await asyncio.gather(*(duty.stop() for duty in self.duties))
         await self._refreshing.over()
         await self.writer.close()
         self.store.close()
@@ -126,6 +131,17 @@ class Authority:
                 task.cancel()
             await asyncio.gather(*watches, return_exceptions=True)
             await session.stop()
+
+    @contextlib.asynccontextmanager
+    async def _keep_log(self) -> AsyncIterator[Working]:
+        stopping = asyncio.Event()
+        keeping = Life("log")
+        keeping.begin(self.keeper.keep_until(stopping))
+        try:
+            yield Working(None, (keeping.failed,))
+        finally:
+            stopping.set()
+            await keeping.over()
 
     @contextlib.asynccontextmanager
     async def _audit(self) -> AsyncIterator[Working]:

@@ -19,6 +19,7 @@ from broker import outbox
 from broker.session import SessionState
 from gateway import journal_gaps
 from gateway.duty import Duty, DutyState
+from gateway.log_keeper import Standing, log_standing
 from gateway.service import Authority
 from gateway.store.tables import answers, dead_letters
 from gateway.verdict import Verdict
@@ -48,7 +49,7 @@ class Watch(Collector):
     def checks(self) -> list[dict[str, Any]]:
         """Everything that must be in order; ``detail`` says what is not."""
         authority = self._authority
-        found = [duty_check(duty) for duty in (authority.journal_duty, authority.audit_duty)]
+        found = [duty_check(duty) for duty in authority.duties]
         session = authority.audit_duty.session
         absent = ", ".join(session.absent) if session is not None else ""
         found.append(
@@ -67,6 +68,7 @@ class Watch(Collector):
         try:
             waiting, unjudged = self._count_waiting(), self._count_unjudged()
             _, gaps = self._count_gaps()
+            behind_ms = self._count_behind()
             apart = authority.apart.count()
         except SQLAlchemyError as error:
             found.append({"name": "store", "ok": False, "detail": type(error).__name__})
@@ -75,6 +77,8 @@ class Watch(Collector):
             found.append(
                 {"name": "journal_gaps", "ok": not gaps, "detail": f"{gaps} to be looked at" if gaps else None}
             )
+            detail = f"{behind_ms // 1000} s behind the journal" if behind_ms > WAITING_TOO_LONG_MS else None
+            found.append({"name": "log_current", "ok": detail is None, "detail": detail})
             detail = f"{waiting} dead letters wait for the journal" if waiting else None
             found.append({"name": "dead_letters_judged", "ok": not waiting, "detail": detail})
             detail = f"{unjudged} could not be judged, {apart} could not be stored" if unjudged or apart else None
@@ -86,6 +90,7 @@ class Watch(Collector):
         authority = self._authority
         for name, value in (
             ("tarasul_journal_recorded", authority.reader.recorded),
+            ("tarasul_log_tokens_taken", authority.keeper.taken),
             ("tarasul_dead_letters_stored", authority.audit.stored),
             ("tarasul_dead_letters_judged", authority.audit.judged),
         ):
@@ -94,7 +99,7 @@ class Watch(Collector):
             "tarasul_journal_offset", "Of the newest message recorded.", value=authority.reader.position.offset or 0
         )
         duties = GaugeMetricFamily("tarasul_duty_state", "1 for the state it is in.", labels=["duty", "state"])
-        for duty in (authority.journal_duty, authority.audit_duty):
+        for duty in authority.duties:
             for state in DutyState:
                 duties.add_metric([duty.lease.name, state.value], float(duty.state is state))
         yield duties
@@ -120,15 +125,33 @@ class Watch(Collector):
                 waiting.add_metric([depth.lane], depth.waiting)
         yield verdicts
         yield waiting
+        with self._authority.store.readings.connect() as connection:
+            standing = log_standing(connection)
+        yield GaugeMetricFamily("tarasul_log_size", "Leaves of the log.", value=standing.leaves)
+        yield GaugeMetricFamily("tarasul_log_signed_size", "Of the newest checkpoint.", value=standing.signed)
+        yield GaugeMetricFamily(
+            "tarasul_log_behind_seconds",
+            "For how long the oldest message that the log has not taken has been in the journal.",
+            value=self._behind_ms(standing) / 1000,
+        )
         gaps, unacknowledged = self._count_gaps()
         yield GaugeMetricFamily("tarasul_journal_gaps", "Where the stream did not go on.", value=gaps)
         yield GaugeMetricFamily(
             "tarasul_journal_gaps_unacknowledged", "Those that nobody has acknowledged.", value=unacknowledged
         )
 
+    def _behind_ms(self, standing: Standing) -> int:
+        if standing.waiting_since is None:
+            return 0
+        return max(0, self._authority.clock.unix_ms() - standing.waiting_since)
+
     def _count_gaps(self) -> tuple[int, int]:
         with self._authority.store.readings.connect() as connection:
             return journal_gaps.count(connection)
+
+    def _count_behind(self) -> int:
+        with self._authority.store.readings.connect() as connection:
+            return self._behind_ms(log_standing(connection))
 
     def _count_waiting(self) -> int:
         """Entries that have waited for the journal for longer than it takes to read."""
@@ -164,8 +187,9 @@ def duty_check(duty: Duty) -> dict[str, Any]:
     session = duty.session
     if duty.problem is not None:
         return {"name": duty.lease.name, "ok": False, "detail": f"{duty.state.value}: {duty.problem}"}
-    if duty.state is DutyState.WORKING and session is not None:
+    if session is not None:
         ready = session.state is SessionState.READY
         detail = None if ready else f"{session.state.value}: {session.last_error or 'not yet'}"
         return {"name": duty.lease.name, "ok": ready, "detail": detail}
-    return {"name": duty.lease.name, "ok": duty.state is DutyState.STANDBY, "detail": duty.state.value}
+    in_order = duty.state in {DutyState.STANDBY, DutyState.WORKING}
+    return {"name": duty.lease.name, "ok": in_order, "detail": duty.state.value}

@@ -78,13 +78,19 @@ class AgencyRecord(_Wire):
 
 
 class DirectoryPayload(_Wire):
-    """The whole directory. ``issuers`` are certificates of issuing authorities, base64 of DER."""
+    """The whole directory.
+
+    Attributes:
+        issuers: certificates of issuing authorities, base64 of DER.
+        log: the key of the authority's log, as C2SP signed-note spells a verifier key.
+    """
 
     version: Annotated[StrictInt, Field(ge=1)]
     issued_at: Timestamp
     valid_until: Timestamp
     issuers: Annotated[list[str], Field(min_length=1, max_length=20)]
     agencies: Annotated[list[AgencyRecord], Field(max_length=2000)]
+    log: Annotated[str, Field(max_length=400)] | None = None
 
 
 def parse_directory(claims: dict[str, object]) -> DirectoryPayload:

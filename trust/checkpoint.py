@@ -28,6 +28,7 @@ LONGEST_NAME = 255
 
 _TIME_BYTES: Final = 8
 _COSIGNED_LABEL: Final = b"subtree/v1\n\0"
+_VERIFIER_KEY: Final = re.compile(r"([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+={0,2})")
 _SIZE: Final = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
@@ -81,9 +82,31 @@ class LogKey:
     origin: str
     public: Ed25519PublicKey
 
+    @classmethod
+    def read(cls, text: str) -> "LogKey":
+        """From its spelling as C2SP signed-note has it: name, key id in hex, kind and public key in base64.
+
+        Raises:
+            ValueError: ``text`` is no such thing, or not an Ed25519 key's.
+        """
+        found = _VERIFIER_KEY.fullmatch(text)
+        if found is None:
+            raise ValueError("no verifier key")
+        kind, *public = binascii.a2b_base64(found[3], strict_mode=True)
+        if kind != ED25519:
+            raise ValueError(f"a key of kind {kind}")
+        key = cls(found[1], Ed25519PublicKey.from_public_bytes(bytes(public)))
+        if str(key) != text:
+            raise ValueError("no verifier key, or another's key id")
+        return key
+
     @property
     def key_id(self) -> bytes:
         return note_key_id(self.origin, ED25519, self.public.public_bytes_raw())
+
+    def __str__(self) -> str:
+        public = binascii.b2a_base64(bytes([ED25519]) + self.public.public_bytes_raw(), newline=False)
+        return f"{self.origin}+{self.key_id.hex()}+{public.decode('ascii')}"
 
 
 @dataclass(frozen=True, slots=True)

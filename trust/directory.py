@@ -21,6 +21,7 @@ from schemas.identifiers import AUTHORITY
 from trust import ijson
 from trust.certificates import certificate_owner, certificate_purpose
 from trust.chain import verify_chain
+from trust.checkpoint import LogKey
 from trust.directory_entries import decode_certificate, encode_certificate, malformed, read_key_entry
 from trust.directory_key import DirectoryKey
 from trust.errors import VerificationError
@@ -48,6 +49,7 @@ class Directory:
         digest: of the token; two directories of one version must have the same (see :meth:`open`).
         issued_at, valid_until: aware instants.
         agencies: members by code.
+        log: the key of the authority's log; None when it has none.
         payload: as signed.
     """
 
@@ -59,6 +61,7 @@ class Directory:
         self.valid_until = _instant(payload.valid_until, "/valid_until")
         self._agencies = {entry.code: entry for entry in payload.agencies}
         self._keys = dict(keys)
+        self.log = None if payload.log is None else _log_key(payload.log)
         self.agencies: Mapping[str, AgencyEntry] = MappingProxyType(self._agencies)
 
     @classmethod
@@ -234,6 +237,13 @@ def _read_keys(
                 raise _malformed_because(error, f"{pointer}/certificate") from None
             keys[key.kid] = key
     return keys
+
+
+def _log_key(text: str) -> LogKey:
+    try:
+        return LogKey.read(text)
+    except ValueError:
+        raise malformed("/log", "ليس مفتاح سجل", "no key of a log") from None
 
 
 def _instant(text: str, pointer: str) -> datetime:

@@ -53,6 +53,7 @@ def _issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 
 def test_everything_stands_where_it_is_used_and_nothing_else_is_there(founded: Path) -> None:
     own = {f"authority/keys/{file}" for file in _pairs(*(purpose.value for purpose in AUTHORITY_PURPOSES))}
+    own.add("authority/keys/log.key")
     written = (*FILES, "definitions.json", "management.json")
     broker = {f"authority/broker/{file}" for file in (*_pairs("broker", "probe"), *written)}
     accounts = {f"authority/accounts/{file}" for file in _pairs(AUDIT_USER, LOG_USER)}

@@ -28,7 +28,7 @@ from trust.keys import FileKey, generate_key
 from trust.token import Signer
 
 AGENCY_PURPOSES = (KeyPurpose.TRANSPORT, KeyPurpose.SEAL, KeyPurpose.ENVELOPE)
-AUTHORITY_PURPOSES = (*AGENCY_PURPOSES, KeyPurpose.DIRECTORY, KeyPurpose.RECEIPTS, KeyPurpose.LOG)
+AUTHORITY_PURPOSES = (*AGENCY_PURPOSES, KeyPurpose.DIRECTORY, KeyPurpose.RECEIPTS)
 _NAMES = {
     "MPW": ("وزارة الأشغال العامة", "Ministry of Public Works"),
     "MOF": ("وزارة المالية", "Ministry of Finance"),
