@@ -23,6 +23,7 @@ from gateway.bootstrap import bootstrap, hand_out_directory
 from gateway.command_parts import DEFAULT_CONFIG, Config, Json, put
 from gateway.dead_letters_command import dead_letters_app
 from gateway.journal_command import journal_app
+from gateway.log_command import log_app
 from gateway.members import Members
 from gateway.settings import AuthoritySettings, read_authority_settings
 from gateway.settings_files import BrokerPlace
@@ -51,6 +52,7 @@ topology_app = typer.Typer(
 authority_app.add_typer(topology_app, name="topology")
 authority_app.add_typer(dead_letters_app, name="dead-letters")
 authority_app.add_typer(journal_app, name="journal")
+authority_app.add_typer(log_app, name="log")
 
 
 @authority_app.command("bootstrap")

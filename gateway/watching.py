@@ -20,6 +20,7 @@ from broker.session import SessionState
 from gateway import journal_gaps
 from gateway.duty import Duty, DutyState
 from gateway.log_keeper import Standing, log_standing
+from gateway.log_routes import log_routes
 from gateway.service import Authority
 from gateway.store.tables import answers, dead_letters
 from gateway.verdict import Verdict
@@ -37,12 +38,13 @@ class Watch(Collector):
         self._registry.register(self)
 
     def app(self) -> Starlette:
-        """``/healthz``, ``/readyz``, ``/metrics``."""
+        """``/healthz``, ``/readyz``, ``/metrics``, and the log."""
         return Starlette(
             routes=[
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
                 Route("/metrics", self._metrics),
+                *log_routes(self._authority.store.readings),
             ]
         )
 

@@ -117,6 +117,7 @@ class ErrorCode(StrEnum):
     DEAD_LETTER_NOT_FOUND = "dead_letter_not_found"
     JOURNAL_GAP_NOT_FOUND = "journal_gap_not_found"
     MARK_INVALID = "mark_invalid"
+    NOT_IN_THE_LOG = "not_in_the_log"
     NOT_REACHABLE = "not_reachable"
     NOT_READY = "not_ready"
     OUTPUT_UNWRITABLE = "output_unwritable"

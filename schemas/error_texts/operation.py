@@ -41,6 +41,13 @@ TEXTS: Mapping[E, T] = {
         "استعد الملف من النسخة الاحتياطية؛ ولا تحذفه، فهو يمنع صرف رقم مرتين.",
         "Restore the file from the backup; do not delete it, it keeps numbers from being given twice.",
     ),
+    E.NOT_IN_THE_LOG: T(
+        404,
+        "ليس في السجل ما طُلب.",
+        "The log has nothing of what was asked for.",
+        "تحقق من البصمة؛ وما دُوّن للتو يدخل السجل خلال ثوانٍ.",
+        "Check the digest; what has just been recorded is in the log within seconds.",
+    ),
     E.NOT_REACHABLE: T(
         503,
         "تعذّر الاتصال بالمحوّل في {address}.",
