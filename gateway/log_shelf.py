@@ -34,16 +34,7 @@ def newest_checkpoint(connection: Connection) -> bytes | None:
 
 
 def tile(connection: Connection, level: int, number: int, width: int | None) -> bytes | None:
-    """Hashes of a tile, as far as a signed checkpoint covers them.
-
-    Args:
-        level: 0 for leaf hashes.
-        number: of the tile at its level.
-        width: how many of its hashes; None for a full tile.
-
-    Returns:
-        32 bytes each; None when there are not so many.
-    """
+    """A tile's first ``width`` hashes (None: all 256), 32 bytes each; None when no signed checkpoint covers them."""
     newest = _newest(connection)
     signed = 0 if newest is None else newest[0] >> HEIGHT * level
     wanted = width or WIDTH

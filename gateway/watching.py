@@ -193,5 +193,6 @@ def duty_check(duty: Duty) -> dict[str, Any]:
         ready = session.state is SessionState.READY
         detail = None if ready else f"{session.state.value}: {session.last_error or 'not yet'}"
         return {"name": duty.lease.name, "ok": ready, "detail": detail}
-    in_order = duty.state in {DutyState.STANDBY, DutyState.WORKING}
-    return {"name": duty.lease.name, "ok": in_order, "detail": duty.state.value}
+    working = duty.state is DutyState.WORKING
+    in_order = working or duty.state is DutyState.STANDBY
+    return {"name": duty.lease.name, "ok": in_order, "detail": None if working else duty.state.value}
