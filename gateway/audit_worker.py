@@ -40,9 +40,10 @@ from gateway.apart import Apart
 from gateway.audit import PUBLISHER_UNKNOWN, Evidence, Judgement, Known, identity, judge
 from gateway.journal import statement_of, storable
 from gateway.lease import Lease, LeaseLost
+from gateway.places import Place, move_to
 from gateway.read_mark import Publish, ReadMarks, has_been_read
 from gateway.store.tables import dead_letters, journal_tokens
-from gateway.unbrought import Compared, compare, move_mark
+from gateway.unbrought import WORK, Compared, compare
 from gateway.verdict import Verdict
 from schemas.errors import Refused
 from trust.directory import Directory
@@ -197,13 +198,13 @@ class AuditWorker:
         if self._clock.monotonic() < self._next_comparison:
             return False
         compared = await self._writer.submit(self._compare, None)
-        if compared.mark is None:
+        if compared.up_to is None:
             self._next_comparison = self._clock.monotonic() + COMPARE_EVERY_SECONDS
             return False
         if compared.unbrought:
             _log.warning("dead_letters_unbrought", count=len(compared.unbrought))
             await self._keep(compared.unbrought)
-        await self._writer.submit(self._move_mark, compared.mark)
+        await self._writer.submit(self._move_on, compared.up_to)
         return True
 
     # Transactions
@@ -211,10 +212,10 @@ class AuditWorker:
     async def _compare(self, connection: Connection, items: Sequence[None]) -> list[Compared]:
         return [compare(connection, self._clock.unix_ms())] * len(items)
 
-    async def _move_mark(self, connection: Connection, marks: Sequence[str]) -> list[None]:
+    async def _move_on(self, connection: Connection, places: Sequence[Place]) -> list[None]:
         self._lease.require(connection)
-        move_mark(connection, marks[-1])
-        return [None] * len(marks)
+        move_to(connection, WORK, places[-1])
+        return [None] * len(places)
 
     async def _store(self, connection: Connection, batches: Sequence[Sequence[_Arrived]]) -> list[None]:
         self._lease.require(connection)

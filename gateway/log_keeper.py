@@ -1,6 +1,6 @@
 """Keeping the log: what the journal has recorded becomes leaves, and about once a second a signed checkpoint.
 
-Entries, tiles and the mark how far the journal has been taken are one transaction, under the lease: each token is a
+Entries, tiles and the place in the journal are one transaction, under the lease: each token is a
 leaf exactly once, whatever crashes. Signatures are verified here and not by the journal reader, which so keeps up with
 the stream; the log follows it.
 
@@ -27,15 +27,16 @@ from gateway.journal import JournalKind
 from gateway.lease import Lease, LeaseLost
 from gateway.log_entries import Journalled, LogEntry, log_entry
 from gateway.log_tree import append, root, tree_size
-from gateway.store.tables import journal, journal_tokens, log_entries, log_heads, meta
+from gateway.places import move_to, place_of
+from gateway.store.tables import journal, journal_tokens, log_entries, log_heads
 from schemas.errors import Refused
 from trust.checkpoint import Checkpoint, LogKey, sign_checkpoint
 from trust.directory import Directory
 from trust.key_files import read_log_key, unreadable
 from trust.merkle import leaf_hash
 
-MARK = "logged"
-"""In ``meta``: incarnation, offset and position of the newest token of the journal that the log has taken."""
+WORK = "logged"
+"""Its name among the places in the journal."""
 
 MOST_TAKEN = 64
 """Tokens in one transaction: a signature each, on the loop, and their letters in memory together."""
@@ -86,7 +87,7 @@ def log_standing(connection: Connection) -> Standing:
     j = journal.c
     waiting = connection.execute(
         select(j.recorded_at)
-        .where(tuple_(j.incarnation, j.stream_offset) > tuple_(*_mark(connection)[:2]))
+        .where(tuple_(j.incarnation, j.stream_offset) > tuple_(*place_of(connection, WORK, 3)[:2]))
         .order_by(j.incarnation, j.stream_offset)
         .limit(1)
     ).scalar()
@@ -182,7 +183,7 @@ class LogKeeper:
         entries = [entry for row in rows if (entry := log_entry(_journalled(row), directory, now)) is not None]
         _append(connection, entries)
         last = rows[-1]
-        _move_mark(connection, f"{last.incarnation} {last.stream_offset} {last.position}")
+        move_to(connection, WORK, (last.incarnation, last.stream_offset, last.position))
         return [len(rows)] * len(items)
 
     async def _stand_by(self, connection: Connection, items: Sequence[None]) -> list[Head | None]:
@@ -232,7 +233,7 @@ def _next_tokens(connection: Connection) -> Sequence[Any]:
         .select_from(
             journal_tokens.join(journal, (j.incarnation == t.incarnation) & (j.stream_offset == t.stream_offset))
         )
-        .where(tuple_(t.incarnation, t.stream_offset, t.position) > tuple_(*_mark(connection)))
+        .where(tuple_(t.incarnation, t.stream_offset, t.position) > tuple_(*place_of(connection, WORK, 3)))
         .order_by(t.incarnation, t.stream_offset, t.position)
         .limit(MOST_TAKEN)
     ).all()
@@ -288,14 +289,3 @@ def _append(connection: Connection, entries: Sequence[LogEntry]) -> None:
             for number, each in enumerate(fresh, first)
         ],
     )
-
-
-def _mark(connection: Connection) -> tuple[int, int, int]:
-    mark = connection.execute(select(meta.c.value).where(meta.c.name == MARK)).scalar()
-    incarnation, offset, position = (0, 0, 0) if mark is None else map(int, mark.split())
-    return incarnation, offset, position
-
-
-def _move_mark(connection: Connection, mark: str) -> None:
-    if not connection.execute(update(meta).where(meta.c.name == MARK).values(value=mark)).rowcount:
-        connection.execute(insert(meta).values(name=MARK, value=mark))

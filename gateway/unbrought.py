@@ -1,7 +1,7 @@
 """Unbrought dead letters: agencies published them, the journal has them, and no queue brought them to the audit.
 
 Where ``dead-letter.X`` is absent the broker confirms X's dead letters all the same, as the journal takes them; a queue
-that is lost with the broker's disk brings none either. So the journal is compared with the audit, from a mark on, a
+that is lost with the broker's disk brings none either. So the journal is compared with the audit, from a place on, a
 minute behind the reader: what a queue will still bring is seldom found here, and is then counted as one more copy.
 """
 
@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, tuple_, update
+from sqlalchemy import Connection, select, tuple_
 
 from broker.consuming import Delivery
 from broker.names import dead_letter_queue
 from gateway.journal import STATEMENT_HEADER, JournalKind
-from gateway.store.tables import dead_letters, journal, meta
+from gateway.places import Place, place_of
+from gateway.store.tables import dead_letters, journal
 
-MARK = "dead_letters_compared"
-"""In ``meta``: incarnation and offset of the newest message of the journal that has been compared."""
+WORK = "dead_letters_compared"
+"""Its name among the places in the journal."""
 BEHIND_MS = 60_000
 MOST_COMPARED = 1_000
 MOST_FOUND = 64
@@ -32,46 +33,34 @@ class Compared:
 
     Attributes:
         unbrought: as their queue would have delivered them.
-        mark: where the next part begins; None when there was nothing to compare.
+        up_to: the newest message of it; None when there was nothing to compare.
     """
 
     unbrought: Sequence[Delivery]
-    mark: str | None
+    up_to: Place | None
 
 
 def compare(connection: Connection, now: int) -> Compared:
-    """Compare the next part; ``now`` in Unix milliseconds. Changes nothing: see :func:`move_mark`."""
+    """Compare the next part; ``now`` in Unix milliseconds. Changes nothing, not even the place of :data:`WORK`."""
     j = journal.c
     place = tuple_(j.incarnation, j.stream_offset)
     part = connection.execute(
         select(j.incarnation, j.stream_offset, j.recorded_at, j.kind)
-        .where(place > tuple_(*_mark(connection)))
+        .where(place > tuple_(*place_of(connection, WORK, 2)))
         .order_by(j.incarnation, j.stream_offset)
         .limit(MOST_COMPARED)
     )
     # In the stream's order up to the first that is too new: clocks are set back at times.
     settled = takewhile(lambda row: row.recorded_at < now - BEHIND_MS, part.all())
     unbrought: list[Delivery] = []
-    mark = None
+    up_to = None
     for row in settled:
         if row.kind == JournalKind.DEAD_LETTER and (found := _unbrought(connection, row)) is not None:
             unbrought.append(found)
-        mark = f"{row.incarnation} {row.stream_offset}"
+        up_to = (row.incarnation, row.stream_offset)
         if len(unbrought) == MOST_FOUND:
             break
-    return Compared(unbrought, mark)
-
-
-def move_mark(connection: Connection, mark: str) -> None:
-    """What lies before ``mark`` has been compared, and what was found is kept."""
-    if not connection.execute(update(meta).where(meta.c.name == MARK).values(value=mark)).rowcount:
-        connection.execute(insert(meta).values(name=MARK, value=mark))
-
-
-def _mark(connection: Connection) -> tuple[int, int]:
-    mark = connection.execute(select(meta.c.value).where(meta.c.name == MARK)).scalar()
-    incarnation, offset = (0, 0) if mark is None else map(int, mark.split())
-    return incarnation, offset
+    return Compared(unbrought, up_to)
 
 
 def _unbrought(connection: Connection, row: Any) -> Delivery | None:

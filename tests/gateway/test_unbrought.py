@@ -7,9 +7,10 @@ from sqlalchemy import insert
 
 import gateway.unbrought
 from gateway.journal import read_message, statement_of
+from gateway.places import move_to
 from gateway.store.opening import GatewayStore
 from gateway.store.tables import dead_letters, journal
-from gateway.unbrought import BEHIND_MS, Compared, compare, move_mark
+from gateway.unbrought import BEHIND_MS, WORK, Compared, compare
 from tests.gateway.databases import place, postgres, store
 from tests.gateway.deliveries import delivery
 
@@ -73,8 +74,8 @@ def bring(store: GatewayStore, seq: int, body: bytes, statement: bytes | None = 
 def part(store: GatewayStore, *, moved: bool = False) -> Compared:
     with store.engine.begin() as connection:
         compared = compare(connection, NOW)
-        if moved and compared.mark is not None:
-            move_mark(connection, compared.mark)
+        if moved and compared.up_to is not None:
+            move_to(connection, WORK, compared.up_to)
     return compared
 
 
@@ -99,12 +100,12 @@ def test_what_a_queue_brought_and_what_is_no_dead_letter_is_not_found(store: Gat
     bring(store, 3, b"other statement")
     compared = part(store)
     assert bodies(compared) == [b"other statement"]
-    assert compared.mark == "1 3"
+    assert compared.up_to == (1, 3)
 
 
-def test_each_part_begins_behind_the_mark_and_the_next_stream_behind_the_last(store: GatewayStore) -> None:
+def test_each_part_begins_behind_the_place_and_the_next_stream_behind_the_last(store: GatewayStore) -> None:
     record(store, 9, b"old stream")
-    assert bodies(part(store)) == [b"old stream"], "until the mark is moved it is found again"
+    assert bodies(part(store)) == [b"old stream"], "until the place is moved it is found again"
     assert bodies(part(store, moved=True)) == [b"old stream"]
     assert part(store) == Compared([], None)
     record(store, 2, b"new stream", incarnation=2)
@@ -117,7 +118,7 @@ def test_what_is_new_is_left_to_its_queue_and_nothing_behind_it_is_passed_over(s
     for offset, at in enumerate((0, NOW - BEHIND_MS, 0)):
         record(store, offset, b"%d" % offset, at=at)
     compared = part(store, moved=True)
-    assert (bodies(compared), compared.mark) == ([b"0"], "1 0")
+    assert (bodies(compared), compared.up_to) == ([b"0"], (1, 0))
     assert part(store) == Compared([], None)
 
 
@@ -126,10 +127,10 @@ def test_parts_are_bounded_and_pass_nothing_over(store: GatewayStore, monkeypatc
     monkeypatch.setattr(gateway.unbrought, "MOST_FOUND", 2)
     for offset in range(10):
         record(store, offset, b"%d" % offset, routing_key="dead-letter" if offset < 3 else "MOF.notice")
-    marks = []
+    places = []
     found = []
-    while (compared := part(store, moved=True)).mark is not None:
-        marks.append(compared.mark)
+    while (compared := part(store, moved=True)).up_to is not None:
+        places.append(compared.up_to)
         found += bodies(compared)
-    assert marks == ["1 1", "1 5", "1 9"]
+    assert places == [(1, 1), (1, 5), (1, 9)]
     assert found == [b"0", b"1", b"2"]
