@@ -187,7 +187,10 @@ class LogKeeper:
         return [len(rows)] * len(items)
 
     async def _stand_by(self, connection: Connection, items: Sequence[None]) -> list[Head | None]:
-        """Commit to the tree as it stands, if it has grown; an unsigned head comes first."""
+        """Commit to the tree as it stands, if it has grown; an unsigned head comes first.
+
+        The very first is of the empty tree: there is a checkpoint from the beginning.
+        """
         self._lease.require(connection)
         unsigned = connection.execute(
             select(log_heads.c.size, log_heads.c.root).where(log_heads.c.note.is_(None)).order_by(log_heads.c.size)
@@ -195,7 +198,8 @@ class LogKeeper:
         if unsigned is not None:
             return [Head(unsigned.size, bytes(unsigned.root))] * len(items)
         size = tree_size(connection)
-        if size <= (connection.execute(select(func.max(log_heads.c.size))).scalar() or 0):
+        newest = connection.execute(select(func.max(log_heads.c.size))).scalar()
+        if newest is not None and size <= newest:
             return [None] * len(items)
         head = Head(size, root(connection, size))
         connection.execute(

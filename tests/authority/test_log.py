@@ -58,6 +58,8 @@ def wait_signed(bed: AuthorityBed, count: int) -> None:
 
 
 def root_by_definition(hashes: list[bytes]) -> bytes:
+    if not hashes:
+        return hashlib.sha256().digest()
     if len(hashes) == 1:
         return hashes[0]
     k = 1 << (len(hashes) - 1).bit_length() - 1
@@ -79,7 +81,6 @@ def signed_chain(bed: AuthorityBed) -> list[Checkpoint]:
 
 def test_what_is_accepted_is_under_a_checkpoint_that_anybody_can_fetch_and_recompute(bed: AuthorityBed) -> None:
     authority = bed.start_authority()
-    assert fetch(authority, "/log/checkpoint")[0] == 404
     publish(bed, 20)
     wait_signed(bed, 20)
     status, note = fetch(authority, "/log/checkpoint")

@@ -193,7 +193,7 @@ def test_the_pages_stand_in_an_order_and_none_is_left_out() -> None:
 
 def test_every_check_of_the_readers_is_explained_and_no_other() -> None:
     source = (TREE / "gateway" / "watching.py").read_text("utf-8")
-    named = set(re.findall(r'"name": "([a-z_]+)"', source)) | {"journal", "audit"}
+    named = set(re.findall(r'"name": "([a-z_]+)"', source)) | {"journal", "log", "audit"}
     table = (PAGES / "watching.md").read_text("utf-8").partition("## What each red check means")[2].partition("##")[0]
     explained = set(re.findall(r"^\| `([a-z_]+)` \|", table, re.MULTILINE))
     assert explained == named

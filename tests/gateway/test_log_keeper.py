@@ -35,7 +35,7 @@ from trust import ijson
 from trust.checkpoint import Checkpoint, LogKey, open_checkpoint
 from trust.directory import Directory
 from trust.log_proof import LogProof
-from trust.merkle import verify_consistency
+from trust.merkle import EMPTY_ROOT, verify_consistency
 from trust.token import TokenType
 
 __all__ = ["place", "postgres", "store"]
@@ -295,12 +295,14 @@ async def test_the_log_goes_on_where_it_stood_token_by_token(desk: Desk, monkeyp
 
 
 async def test_of_what_is_not_new_there_is_no_new_checkpoint(desk: Desk) -> None:
+    assert await desk.keeper.sign()
     assert not await desk.keeper.sign()
+    assert desk.checkpoints() == [Checkpoint(ORIGIN, 0, EMPTY_ROOT)]
     await desk.record(b"one")
     await desk.take_all()
     assert await desk.keeper.sign()
     assert not await desk.keeper.sign()
-    assert [checkpoint.size for checkpoint in desk.checkpoints()] == [1]
+    assert [checkpoint.size for checkpoint in desk.checkpoints()] == [0, 1]
 
 
 async def test_checkpoints_are_one_chain(desk: Desk) -> None:
