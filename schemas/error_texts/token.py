@@ -185,7 +185,7 @@ TEXTS: Mapping[E, T] = {
     ),
     E.NOTE_MALFORMED: T(
         422,
-        "وثيقة السجل ليست بالصيغة المقررة: {problem_ar}.",
+        "وثيقة السجل ليست بالصيغة المقررة.\nالتفاصيل التقنية: {problem_ar}",
         "The log's document is not of the prescribed form: {problem}.",
         _RESEND_AR,
         _RESEND_EN,
