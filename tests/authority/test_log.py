@@ -12,7 +12,6 @@ from pathlib import Path
 from cryptography.hazmat.primitives import hashes
 
 from tests.authority.bed import AuthorityBed
-from tests.coverage_of_codes import saw_code
 from tests.support.adapters import TREE, AdapterProcess
 from trust.certificates import read_certificate
 from trust.checkpoint import Checkpoint, LogKey, open_checkpoint
@@ -123,7 +122,6 @@ def test_the_command_gives_a_standard_proof_of_what_the_log_says(bed: AuthorityB
     absent = command("proof", "0" * 64)
     assert absent.returncode == 1
     assert "[not_in_the_log]" in absent.stderr
-    saw_code("not_in_the_log")
 
 
 def test_killed_again_and_again_it_takes_everything_once(bed: AuthorityBed) -> None:
