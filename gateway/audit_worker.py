@@ -23,7 +23,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import structlog
 from sqlalchemy import Connection, func, insert, or_, select, update
@@ -38,6 +38,7 @@ from broker.writer import Writer
 from gateway.answers import AnswerDesk, Judged
 from gateway.apart import Apart
 from gateway.audit import PUBLISHER_UNKNOWN, Evidence, Judgement, Known, identity, judge
+from gateway.directory_file import DirectoryInForce
 from gateway.journal import statement_of, storable
 from gateway.lease import Lease, LeaseLost
 from gateway.places import Place, move_to
@@ -46,7 +47,6 @@ from gateway.store.tables import dead_letters, journal_tokens
 from gateway.unbrought import WORK, Compared, compare
 from gateway.verdict import Verdict
 from schemas.errors import Refused
-from trust.directory import Directory
 from trust.token import LIMITS, TokenType
 
 HEAD_BYTES = 64 * 1024
@@ -65,13 +65,6 @@ COMPARE_EVERY_SECONDS = 10.0
 LARGEST_COUNT = 2**31 - 1
 
 _log = structlog.get_logger("audit")
-
-
-class DirectoryInForce(Protocol):
-    """Whatever knows the directory."""
-
-    @property
-    def current(self) -> Directory: ...
 
 
 @dataclass(frozen=True, slots=True)

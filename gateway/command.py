@@ -104,7 +104,7 @@ def directory(
 
 @authority_app.command()
 def run(*, config: Config = DEFAULT_CONFIG) -> None:
-    """شغّل قارئ السجل والتدقيق حتى يُطلب إيقافهما · Read the journal and audit the dead letters until told to stop.
+    """شغّل أعمال السلطة حتى يُطلب إيقافها · Read the journal, keep the log, audit dead letters, until told to stop.
 
     Several may run: one works, others stand by.
     """

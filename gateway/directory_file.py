@@ -6,6 +6,7 @@ restarts: number and digest of the newest stand in the authority's store (:mod:`
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 from cryptography import x509
@@ -16,6 +17,13 @@ from schemas.errors import ErrorCode, Refused
 from trust.directory import Directory, read_directory_file
 
 _log = structlog.get_logger("directory")
+
+
+class DirectoryInForce(Protocol):
+    """Whatever knows the directory."""
+
+    @property
+    def current(self) -> Directory: ...
 
 
 class DirectoryFile:

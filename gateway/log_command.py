@@ -1,21 +1,30 @@
 """`tarasul authority log …`: what the log says, and the proof of it."""
 
 import base64
+import re
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gateway.command_parts import DEFAULT_CONFIG, Config, Json, put
+from gateway.command_parts import DEFAULT_CONFIG, Config, Json, printable, put
 from gateway.members import write_whole
 from gateway.settings import read_authority_settings
 from schemas.errors import ErrorCode, Refused
+from schemas.identifiers import DIGEST_PATTERN
 
 log_app = typer.Typer(
     help="سجل الإثبات: نقاط التوثيق والإثباتات · The log: its checkpoints, and proofs.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+def _digest(text: str) -> str:
+    if not re.fullmatch(DIGEST_PATTERN, text.lower()):
+        raise typer.BadParameter("64 hexadecimal digits")
+    return text.lower()
 
 
 @log_app.command()
@@ -34,12 +43,14 @@ def checkpoint(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
         origin, size, root = text.split("\n")[:3]
         put({"origin": origin, "size": int(size), "root": root, "note": text})
         return
-    typer.echo(text, nl=False)
+    # Byte for byte, whatever the terminal is set to: somebody will verify it.
+    sys.stdout.buffer.write(note)
+    sys.stdout.buffer.flush()
 
 
 @log_app.command()
 def proof(
-    digest: Annotated[str, typer.Argument(help="SHA-256 of the token, in hex, as receipts name it.")],
+    digest: Annotated[str, typer.Argument(help="SHA-256 of the token, in hex, as receipts name it.", callback=_digest)],
     *,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for an entry and a .tlog-proof each.")
@@ -53,7 +64,7 @@ def proof(
 
     settings = read_authority_settings(config)
     with reading(settings.store, settings.base) as connection:
-        entries = proven(connection, digest.lower())
+        entries = proven(connection, digest)
     if not entries:
         raise Refused(ErrorCode.NOT_IN_THE_LOG)
     if output is not None:
@@ -81,4 +92,4 @@ def proof(
     for each in entries:
         word = "قُبِل · accepted" if each.accepted else "دُوّن · recorded"
         place = "لا تشمله نقطة توثيق بعد · under no checkpoint yet" if each.proof is None else f"#{each.proof.index}"
-        typer.echo(f"{word}  {each.lane or '-'}  {place}")
+        typer.echo(printable(f"{word}  {each.lane or '-'}  {place}"))

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from gateway.journal import UNREADABLE, JournalKind
+from schemas.directory import KeyPurpose
 from schemas.errors import Refused
 from schemas.identifiers import AUTHORITY, is_agency_code
 from schemas.letter import Letter, parse_letter
@@ -23,7 +24,6 @@ from trust.errors import VerificationError
 from trust.token import TokenType, open_token
 from trust.verification import verify
 
-SEAL = "seal"
 RECORDED = "urn:x-tarasul:event:recorded"
 TOKEN_FORMAT = "urn:x-tarasul:token"  # noqa: S105 - a name, not a password
 
@@ -95,7 +95,7 @@ def _acceptance(token: Journalled, directory: Directory, now: datetime) -> dict[
         return None
     try:
         opened = open_token(token.body or b"", TokenType.LETTER)
-        signer = verify(opened, directory, purpose=SEAL, now=now).agency
+        signer = verify(opened, directory, purpose=KeyPurpose.SEAL, now=now).agency
         letter = parse_letter(opened.claims())
     except Refused:
         return None
@@ -120,6 +120,9 @@ def _is_addressed(letter: Letter, recipient: str) -> bool:
 def _recorded(token: Journalled, *, digest: str | None = None, typ: str | None = None) -> dict[str, Any]:
     claims = _claims(token, token.routing_key if token.kind is JournalKind.LETTER else "")
     claims["sub_id"] = {"format": TOKEN_FORMAT, "digest": digest or token.digest}
+    recipient = token.routing_key.rpartition(".")[0]
+    if token.kind is JournalKind.LETTER and is_agency_code(recipient):
+        claims["sub_id"]["recipient"] = recipient
     claims["events"] = {RECORDED: {"type": typ or token.type, "publisher": token.publisher or ""}}
     return claims
 

@@ -1,8 +1,8 @@
 """Keeping the log: what the journal has recorded becomes leaves, and about once a second a signed checkpoint.
 
-Entries, tiles and the place in the journal are one transaction, under the lease: each token is a
-leaf exactly once, whatever crashes. Signatures are verified here and not by the journal reader, which so keeps up with
-the stream; the log follows it.
+Entries, tiles and the place in the journal are one transaction, under the lease: each token is a leaf exactly once,
+whatever crashes. Signatures are verified here and not by the journal reader, which so keeps up with the stream; the log
+follows it.
 
 A *head* (size and root) is committed before it is signed, and only by the holder of the lease: of one size the log
 never signs two roots. One that was committed and not signed is signed by whoever comes next; Ed25519 has one
@@ -22,7 +22,7 @@ from sqlalchemy import Connection, case, func, insert, null, select, tuple_, upd
 
 from broker.clock import Clock
 from broker.writer import Writer
-from gateway.directory_file import DirectoryFile
+from gateway.directory_file import DirectoryInForce
 from gateway.journal import JournalKind
 from gateway.lease import Lease, LeaseLost
 from gateway.log_entries import Journalled, LogEntry, log_entry
@@ -115,7 +115,7 @@ class LogKeeper:
         self,
         writer: Writer,
         lease: Lease,
-        directory: DirectoryFile,
+        directory: DirectoryInForce,
         origin: str,
         key: Ed25519PrivateKey,
         clock: Clock,

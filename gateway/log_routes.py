@@ -6,6 +6,7 @@ What is served are hashes and a signature. The entries say who wrote to whom, an
 import re
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -24,8 +25,11 @@ def log_routes(readings: Engine) -> list[Route]:
     """``/log/checkpoint`` and ``/log/tile/<L>/<N>[.p/<W>]``; ``readings`` of the authority's store."""
 
     async def checkpoint(_request: Request) -> Response:
-        with readings.connect() as connection:
-            note = newest_checkpoint(connection)
+        try:
+            with readings.connect() as connection:
+                note = newest_checkpoint(connection)
+        except SQLAlchemyError:
+            return _away()
         if note is None:
             return _absent()
         return Response(note, media_type="text/plain; charset=utf-8", headers={"Cache-Control": FOR_A_MOMENT})
@@ -34,8 +38,11 @@ def log_routes(readings: Engine) -> list[Route]:
         place = read_place(request.path_params["place"])
         if place is None:
             return _absent()
-        with readings.connect() as connection:
-            hashes = tile(connection, *place)
+        try:
+            with readings.connect() as connection:
+                hashes = tile(connection, *place)
+        except SQLAlchemyError:
+            return _away()
         if hashes is None:
             return _absent()
         return Response(hashes, media_type="application/octet-stream", headers={"Cache-Control": FOR_EVER})
@@ -54,6 +61,11 @@ def read_place(text: str) -> tuple[int, int, int | None] | None:
     if level >= MOST_LEVELS or (width or 0) > WIDEST_PARTIAL or is_spelt_out:
         return None
     return level, number, width
+
+
+def _away() -> Response:
+    """Of a store that does not answer; ``/readyz`` says so too."""
+    return Response("the store does not answer\n", 503, media_type="text/plain; charset=utf-8")
 
 
 def _absent() -> Response:

@@ -92,7 +92,7 @@ class Members:
         try:
             content = json.loads(file.read_text("utf-8"))
             version, records, log = content["version"], content["agencies"], content.get("log")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise Refused(ErrorCode.SETTINGS_INVALID, path=str(file), problem=type(error).__name__) from error
         if type(version) is not int or version < 0:
             raise Refused(

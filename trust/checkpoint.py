@@ -7,7 +7,6 @@ A *co-signature* (C2SP tlog-cosignature, ML-DSA-44) is a witness's word that it 
 tree that it has signed before. It names the witness and the time, and stands under the same note.
 """
 
-import binascii
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey, MLDSA44PublicKey
 
 from schemas.errors import ErrorCode
+from trust import standard_base64
 from trust.errors import VerificationError
 from trust.merkle import HASH_BYTES, LARGEST_SIZE
 from trust.signed_note import NoteSignature, SignedNote, malformed, note_key_id, require_key_name
@@ -28,7 +28,7 @@ LONGEST_NAME = 255
 
 _TIME_BYTES: Final = 8
 _COSIGNED_LABEL: Final = b"subtree/v1\n\0"
-_VERIFIER_KEY: Final = re.compile(r"([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+={0,2})")
+_VERIFIER_KEY: Final = re.compile(r"([^\s+]+)\+([0-9a-f]{8})\+([!-~]+)")
 _SIZE: Final = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
@@ -49,7 +49,7 @@ class Checkpoint:
     @property
     def text(self) -> str:
         """What is signed."""
-        return f"{self.origin}\n{self.size}\n{binascii.b2a_base64(self.root, newline=False).decode('ascii')}\n"
+        return f"{self.origin}\n{self.size}\n{standard_base64.encode(self.root)}\n"
 
     @classmethod
     def read(cls, text: str) -> "Checkpoint":
@@ -67,12 +67,12 @@ class Checkpoint:
         if not _SIZE.fullmatch(size) or int(size) > LARGEST_SIZE:
             raise malformed("حجم السجل ليس عدداً سليماً", "the size is not a number")
         try:
-            read = cls(origin, int(size), binascii.a2b_base64(root, strict_mode=True))
-        except binascii.Error:
-            read = None
-        if read is None or len(read.root) != HASH_BYTES or read.text != text:
+            digest = standard_base64.decode(root)
+        except ValueError:
+            digest = b""
+        if len(digest) != HASH_BYTES:
             raise malformed("جذر السجل ليس بصمة", "the root is no digest")
-        return read
+        return cls(origin, int(size), digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +92,12 @@ class LogKey:
         found = _VERIFIER_KEY.fullmatch(text)
         if found is None:
             raise ValueError("no verifier key")
-        kind, *public = binascii.a2b_base64(found[3], strict_mode=True)
+        kind, *public = standard_base64.decode(found[3])
         if kind != ED25519:
             raise ValueError(f"a key of kind {kind}")
         key = cls(found[1], Ed25519PublicKey.from_public_bytes(bytes(public)))
-        if str(key) != text:
-            raise ValueError("no verifier key, or another's key id")
+        if key.key_id.hex() != found[2]:
+            raise ValueError("another key's id")
         return key
 
     @property
@@ -105,8 +105,8 @@ class LogKey:
         return note_key_id(self.origin, ED25519, self.public.public_bytes_raw())
 
     def __str__(self) -> str:
-        public = binascii.b2a_base64(bytes([ED25519]) + self.public.public_bytes_raw(), newline=False)
-        return f"{self.origin}+{self.key_id.hex()}+{public.decode('ascii')}"
+        public = standard_base64.encode(bytes([ED25519]) + self.public.public_bytes_raw())
+        return f"{self.origin}+{self.key_id.hex()}+{public}"
 
 
 @dataclass(frozen=True, slots=True)

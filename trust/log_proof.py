@@ -7,11 +7,11 @@ A proof holds all that is needed beside the entry and the log's key: where the e
 root, and the signed checkpoint, with the co-signatures of those who have seen it.
 """
 
-import binascii
 import re
 from dataclasses import dataclass
 from typing import Final
 
+from trust import standard_base64
 from trust.checkpoint import Checkpoint, LogKey, open_checkpoint
 from trust.merkle import HASH_BYTES, LARGEST_SIZE, leaf_hash, verify_inclusion
 from trust.signed_note import LARGEST_NOTE, malformed
@@ -60,7 +60,7 @@ class LogProof:
         return cls(int(found[1]), tuple(_read_hash(line) for line in hashes), note)
 
     def __bytes__(self) -> bytes:
-        hashes = [binascii.b2a_base64(each, newline=False).decode("ascii") for each in self.path]
+        hashes = map(standard_base64.encode, self.path)
         return "\n".join((FIRST_LINE, f"index {self.index}", *hashes)).encode() + b"\n\n" + self.note
 
     def verify(self, entry: bytes, log: LogKey) -> Checkpoint:
@@ -76,9 +76,9 @@ class LogProof:
 
 def _read_hash(line: str) -> bytes:
     try:
-        digest = binascii.a2b_base64(line, strict_mode=True)
-    except binascii.Error:
+        digest = standard_base64.decode(line)
+    except ValueError:
         digest = b""
-    if len(digest) != HASH_BYTES or binascii.b2a_base64(digest, newline=False).decode("ascii") != line:
+    if len(digest) != HASH_BYTES:
         raise malformed("سطر فيه ليس بصمة", "a line in it is no digest")
     return digest

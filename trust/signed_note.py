@@ -7,13 +7,13 @@ What is signed, and how, is the business of who uses it (:mod:`trust.checkpoint`
 passed over, as the format demands: anybody may add one.
 """
 
-import binascii
 import hashlib
 import re
 from dataclasses import dataclass
 from typing import Final
 
 from schemas.errors import ErrorCode
+from trust import standard_base64
 from trust.errors import VerificationError
 
 LARGEST_NOTE = 64 * 1024
@@ -21,7 +21,7 @@ LARGEST_NOTE = 64 * 1024
 
 MOST_SIGNATURES = 32
 KEY_ID_BYTES = 4
-_SIGNATURE_LINE: Final = re.compile(r"— ([^\s+]+) ([A-Za-z0-9+/]+={0,2})")
+_SIGNATURE_LINE: Final = re.compile(r"— ([^\s+]+) ([!-~]+)")
 _KEY_NAME: Final = re.compile(r"[^\s+]+")
 _CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f]")
 
@@ -41,8 +41,7 @@ class NoteSignature:
     value: bytes
 
     def __str__(self) -> str:
-        packed = binascii.b2a_base64(self.key_id + self.value, newline=False).decode("ascii")
-        return f"— {self.name} {packed}\n"
+        return f"— {self.name} {standard_base64.encode(self.key_id + self.value)}\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +107,9 @@ def _read_signature(line: str) -> NoteSignature:
     if found is None:
         raise malformed("سطر تحتها ليس توقيعاً", "a line under it is no signature")
     try:
-        packed = binascii.a2b_base64(found[2], strict_mode=True)
-    except binascii.Error:
+        packed = standard_base64.decode(found[2])
+    except ValueError:
         packed = b""
-    canonical = binascii.b2a_base64(packed, newline=False).decode("ascii")
-    if len(packed) <= KEY_ID_BYTES or canonical != found[2]:
+    if len(packed) <= KEY_ID_BYTES:
         raise malformed("سطر تحتها ليس توقيعاً", "a line under it is no signature")
     return NoteSignature(found[1], packed[:KEY_ID_BYTES], packed[KEY_ID_BYTES:])

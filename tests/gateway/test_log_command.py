@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from gateway.log_tree import append
 from gateway.store.opening import open_gateway_store
@@ -69,6 +69,23 @@ def test_a_proof_is_written_that_verifies(filled: Path, terminal: Terminal, tmp_
     assert proof.verify(entry, LogKey(ORIGIN, KEY.public_key())).size == 1
     [item] = terminal("authority", "log", "proof", DIGEST, "--json", "--config", filled).document["items"]
     assert item["proof"].encode() == bytes(proof)
+
+
+def test_a_lane_that_somebody_else_named_cannot_speak_to_the_terminal(
+    filled: Path, place: str, terminal: Terminal
+) -> None:
+    store = open_gateway_store(place, Path())
+    with store.engine.begin() as connection:
+        connection.execute(update(log_entries).values(lane="\x1b[31mMOF.routine"))
+    store.close()
+    told = terminal("authority", "log", "proof", DIGEST, "--config", filled)
+    assert told.code == 0
+    assert "\x1b" not in told.out
+
+
+@pytest.mark.parametrize("digest", ["", "ab", "g" * 64, "\udcff" * 64, "a" * 65])
+def test_what_is_no_digest_is_wrong_use(config: Path, terminal: Terminal, digest: str) -> None:
+    assert terminal("authority", "log", "proof", digest, "--config", config).code == 2
 
 
 def test_a_folder_that_cannot_be_written_is_told(filled: Path, terminal: Terminal, tmp_path: Path) -> None:

@@ -7,33 +7,42 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import select, update
 
 import gateway.log_keeper
 from broker.clock import Clock
 from broker.writer import Writer
+from gateway.journal import UNREADABLE, JournalKind, storable
 from gateway.journal_reader import JournalReader
 from gateway.lease import Lease, LeaseLost
-from gateway.log_keeper import LogKeeper
+from gateway.log_entries import Journalled, log_entry
+from gateway.log_keeper import LogKeeper, own_log
 from gateway.log_tree import consistency_proof, inclusion_proof
 from gateway.store.opening import GatewayStore
 from gateway.store.tables import leases, log_entries, log_heads
 from schemas.directory import KeyPurpose
+from schemas.errors import ErrorCode
 from schemas.incidents import build_incident
 from schemas.receipts import ReceiptEvent, build_receipt, parse_receipt
 from schemas.statements import build_dead_letter
 from tests.broker.bed import eventually
 from tests.gateway.databases import place, postgres, store
 from tests.gateway.deliveries import delivery
+from tests.gateway.founding import opened_directory
 from tests.support.authority import MadeAuthority
 from tests.trust.forging import LETTER_ID, letter_claims
 from trust import ijson
 from trust.checkpoint import Checkpoint, LogKey, open_checkpoint
 from trust.directory import Directory
+from trust.errors import VerificationError
+from trust.key_files import generate_key, generate_log_key
 from trust.log_proof import LogProof
 from trust.merkle import EMPTY_ROOT, verify_consistency
 from trust.token import TokenType
@@ -148,7 +157,7 @@ async def desk(store: GatewayStore, signing: Signing) -> AsyncIterator[Desk]:
     assert await writer.submit(for_log.take_all, None)
     reader = JournalReader(writer, for_journal, clock)
     await reader.begin()
-    keeper = LogKeeper(writer, for_log, InForce(signing.directory), ORIGIN, KEY, clock)  # type: ignore[arg-type]
+    keeper = LogKeeper(writer, for_log, InForce(signing.directory), ORIGIN, KEY, clock)
     yield Desk(store, writer, reader, keeper, signing)
     await writer.close()
 
@@ -235,6 +244,38 @@ async def test_the_authoritys_own_orders_and_marks_are_no_leaves(desk: Desk) -> 
     await desk.record(b"what somebody else calls an order", exchange="from.MOF", routing_key="MPW.order")
     await desk.take_all()
     assert [entry["events"] for entry in desk.entries()] == [{RECORDED: {"type": "unreadable", "publisher": "MOF"}}]
+
+
+@given(
+    kind=st.sampled_from(JournalKind),
+    publisher=st.sampled_from([None, "MPW", "TRSL"]),
+    routing_key=st.text(max_size=30).map(storable) | st.sampled_from(["MOF.routine", "MPW.order", "."]),
+    body=st.none() | st.binary(max_size=200),
+    typ=st.sampled_from([*(each.value for each in TokenType), UNREADABLE]),
+    at=st.integers(0, 2**47),
+)
+def test_whatever_the_journal_has_stops_nothing(
+    signing: Signing, kind: JournalKind, publisher: str | None, routing_key: str, body: bytes | None, typ: str, at: int
+) -> None:
+    token = Journalled(kind, routing_key, publisher, at, hashlib.sha256(body or b"").hexdigest(), typ, body)
+    entry = log_entry(token, signing.directory, NOW)
+    if entry is not None:
+        assert not entry.accepted
+        assert ijson.parse(entry.entry, max_bytes=1_000)["iss"] == "TRSL"
+
+
+def test_a_key_that_is_not_the_one_in_the_directory_signs_nothing(authority: Path) -> None:
+    key_file = authority / "authority" / "keys" / "log.key"
+    directory = opened_directory(authority)
+    log, key = own_log(key_file, directory)
+    assert (log, directory.log) == (LogKey(log.origin, key.public_key()), log)
+    key_file.unlink()
+    for make in (generate_log_key, generate_key):
+        make(key_file)
+        with pytest.raises(VerificationError) as caught:
+            own_log(key_file, directory)
+        assert caught.value.code == ErrorCode.KEY_UNREADABLE
+        key_file.unlink()
 
 
 # Once

@@ -28,6 +28,7 @@ from trust.signed_note import LARGEST_NOTE, MOST_SIGNATURES, NoteSignature, Sign
 PETER = "PeterNeumann"
 PETER_SEED = base64.b64decode("AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz")[1:]
 PETER_KEY_ID = "c74f20a3"
+PETER_VERIFIER_KEY = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
 PETER_TEXT = "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n"
 PETER_NOTE = (
     PETER_TEXT + "\n"
@@ -62,6 +63,33 @@ def test_the_first_implementations_example_is_signed_and_read_byte_for_byte() ->
     note = SignedNote(PETER_TEXT, (NoteSignature(PETER, key_id, key.sign(PETER_TEXT.encode())),))
     assert bytes(note).decode() == PETER_NOTE
     assert SignedNote.read(PETER_NOTE.encode()) == note
+
+
+def test_a_logs_key_is_spelt_as_the_first_implementation_spells_it() -> None:
+    key = LogKey(PETER, Ed25519PrivateKey.from_private_bytes(PETER_SEED).public_key())
+    assert str(key) == PETER_VERIFIER_KEY
+    assert LogKey.read(PETER_VERIFIER_KEY) == key
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "PeterNeumann",
+        PETER_VERIFIER_KEY[:-1],
+        PETER_VERIFIER_KEY + "=",
+        PETER_VERIFIER_KEY.replace("c74f20a3", "c74f20a4"),
+        PETER_VERIFIER_KEY.replace("c74f20a3", "C74F20A3"),
+        PETER_VERIFIER_KEY.replace("Peter", "Petra"),
+        PETER_VERIFIER_KEY.replace("Neumann", " Neumann"),
+        PETER_VERIFIER_KEY.replace("+ARpc", "+Ahpc"),  # kind 2
+        "PeterNeumann+c74f20a3+AQ==",  # of no key
+        "PeterNeumann+c74f20a3+\u0661\u0661",
+    ],
+)
+def test_what_is_no_logs_key_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - whoever reads it says what it is
+        LogKey.read(text)
 
 
 def test_a_checkpoint_is_three_lines_and_the_signature_of_its_log() -> None:
