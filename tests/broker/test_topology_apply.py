@@ -299,13 +299,16 @@ async def test_a_queue_whose_only_message_is_with_a_consumer_stays(broker: Broke
         assert client.publish("from.MPW", "SAB.routine", b"1 ") == "ack"
     mail = Mail()
     mail.gate.clear()
-    await sessions.ready("tarasul-topology", {"inbox.SAB.routine": mail})
+    session = await sessions.ready("tarasul-topology", {"inbox.SAB.routine": mail})
     await mail.holding()
     with without_sab(broker):
-        applied = apply(broker.management, broker.topology)
+        # Beside the loop: it takes longer than a heartbeat.
+        applied = await asyncio.to_thread(apply, broker.management, broker.topology)
     assert [refused.params["queue"] for refused in applied.refusals] == ["inbox.SAB.routine"]
     mail.gate.set()
     await mail.handled(1)
+    await session.stop()
+    assert broker.keys("inbox.SAB.routine") == []
 
 
 async def test_an_agency_that_leaves_loses_its_account_and_its_connections(broker: Broker, sessions: Sessions) -> None:
